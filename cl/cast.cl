@@ -1,0 +1,21 @@
+/* cast: y[r, c] = x[r, c] in the type of y, by way of f32, which holds both other types
+ *
+ * x, y  rows placed by X and Y, dense in c, apart from each other.
+ *
+ * Group (i, j) takes columns i span, ... of rows j block, ...; its items take vectors of CLF_VEC columns by turns, then
+ * the columns that fill no vector one by one.  On CPU devices a group has one item. */
+kernel void clf_cast_rows(global const CLF_TYPE(CLF_X) *x, clf_rows X, ulong rows, ulong columns, ulong block,
+                          ulong span, global CLF_TYPE(CLF_Y) *y, clf_rows Y)
+{
+    const ulong begin = get_group_id(0) * span, end = min(begin + span, columns), whole = end - (end - begin) % CLF_VEC;
+    const ulong first = get_group_id(1) * block, last = min(first + block, rows);
+
+    for (ulong r = first; r < last; r++) {
+        const ulong xr = clf_row(X, r), yr = clf_row(Y, r);
+
+        for (ulong c = begin + get_local_id(0) * CLF_VEC; c < whole; c += get_local_size(0) * CLF_VEC)
+            CLF_STOREV(CLF_Y)(y, yr + c, CLF_LOADV(CLF_X)(x, xr + c));
+        for (ulong c = whole + get_local_id(0); c < end; c += get_local_size(0))
+            CLF_STORE(CLF_Y)(y, yr + c, CLF_LOAD(CLF_X)(x, xr + c));
+    }
+}

@@ -1,0 +1,163 @@
+/* layer_norm: y[r, c] = (x[r, c] - mean[r]) / sqrt(var[r] + eps) * w[c] + b[c]
+ *
+ * x, y  [R, C]  rows placed by X and Y, dense in c;  w, b [C] from element w0 and b0 when has_w, has_b.
+ * Sums in f32, in an order fixed by C, the kernel and CLF_VEC.
+ *
+ * Three kernels, one mapping: groups walk rows r = group, group + groups, ...
+ *   _ref   local 1: a plain loop
+ *   _simd  local 1: vectors of CLF_VEC, for CPU devices
+ *   _tile  local CLF_NORM_WG: item i takes columns i, i + WG, ...; WG floats of local memory
+ *
+ * Two passes.  The first mean m carries the rounding of a sum of C terms, which a common offset of 1e4 would make
+ * visible; so the second pass also sums the deviations from m.  Their mean `rest` corrects the mean, and its square the
+ * variance: mean = m + rest, var = mean((x - m)^2) - rest^2, and (x - m) - rest keeps its digits.
+ *
+ * y may be x: a row is read before it is written, by the item that writes it; so neither is restrict. */
+
+/* Sum over the lanes of a vector, in pairs. */
+static float clf_lanes_sum(clf_fv v)
+{
+    union {
+        clf_fv v;
+        float lane[CLF_VEC];
+    } u = { v };
+
+    for (uint n = CLF_VEC / 2; n > 0; n /= 2)
+        for (uint i = 0; i < n; i++)
+            u.lane[i] += u.lane[i + n];
+    return u.lane[0];
+}
+
+/* Sum over the items of a group, in pairs; all items call it and get the same bits.  part: CLF_NORM_WG floats. */
+static float clf_group_sum(local float *part, float v)
+{
+    const uint i = get_local_id(0);
+
+    part[i] = v;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (uint n = CLF_NORM_WG / 2; n > 0; n /= 2) {
+        if (i < n)
+            part[i] += part[i + n];
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    const float sum = part[0];
+    barrier(CLK_LOCAL_MEM_FENCE); /* the next sum overwrites part */
+    return sum;
+}
+
+/* 1 / sqrt(var + eps).  Rounding can leave the difference a little below 0. */
+static float clf_layer_norm_factor(float square, float rest, float eps)
+{
+    return 1.0f / sqrt(fmax(square - rest * rest, 0.0f) + eps);
+}
+
+/* Column c from its deviation from the mean. */
+static float clf_layer_norm_column(float deviation, float factor, uint has_w, global const CLF_TYPE(CLF_W) *w,
+                                   ulong w0, uint has_b, global const CLF_TYPE(CLF_W) *b, ulong b0, uint c)
+{
+    float v = deviation * factor;
+    if (has_w)
+        v *= CLF_LOAD(CLF_W)(w, w0 + c);
+    if (has_b)
+        v += CLF_LOAD(CLF_W)(b, b0 + c);
+    return v;
+}
+
+kernel void clf_layer_norm_ref(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint has_w,
+                               global const CLF_TYPE(CLF_W) *w, ulong w0, uint has_b, global const CLF_TYPE(CLF_W) *b,
+                               ulong b0, float eps, ulong R, uint C, global CLF_TYPE(CLF_X) *y, clf_rows Y)
+{
+    for (ulong r = get_group_id(0); r < R; r += get_num_groups(0)) {
+        const ulong xr = clf_row(X, r), yr = clf_row(Y, r);
+        float sum = 0.0f, rest = 0.0f, square = 0.0f;
+
+        for (uint c = 0; c < C; c++)
+            sum += CLF_LOAD(CLF_X)(x, xr + c);
+        const float m = sum / C;
+        for (uint c = 0; c < C; c++) {
+            const float d = CLF_LOAD(CLF_X)(x, xr + c) - m;
+            rest += d;
+            square = CLF_FMA(d, d, square);
+        }
+        rest /= C;
+        const float factor = clf_layer_norm_factor(square / C, rest, eps);
+        for (uint c = 0; c < C; c++) {
+            const float d = CLF_LOAD(CLF_X)(x, xr + c) - m - rest;
+            CLF_STORE(CLF_X)(y, yr + c, clf_layer_norm_column(d, factor, has_w, w, w0, has_b, b, b0, c));
+        }
+    }
+}
+
+kernel void clf_layer_norm_simd(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint has_w,
+                                global const CLF_TYPE(CLF_W) *w, ulong w0, uint has_b, global const CLF_TYPE(CLF_W) *b,
+                                ulong b0, float eps, ulong R, uint C, global CLF_TYPE(CLF_X) *y, clf_rows Y)
+{
+    const uint whole = C - C % CLF_VEC; /* columns in full vectors; the rest one by one */
+
+    for (ulong r = get_group_id(0); r < R; r += get_num_groups(0)) {
+        const ulong xr = clf_row(X, r), yr = clf_row(Y, r);
+        clf_fv sums = (clf_fv)(0.0f), rests = (clf_fv)(0.0f), squares = (clf_fv)(0.0f);
+
+        for (uint c = 0; c < whole; c += CLF_VEC)
+            sums += CLF_LOADV(CLF_X)(x, xr + c);
+        float sum = clf_lanes_sum(sums);
+        for (uint c = whole; c < C; c++)
+            sum += CLF_LOAD(CLF_X)(x, xr + c);
+        const float m = sum / C;
+
+        for (uint c = 0; c < whole; c += CLF_VEC) {
+            const clf_fv d = CLF_LOADV(CLF_X)(x, xr + c) - m;
+            rests += d;
+            squares = CLF_FMA(d, d, squares);
+        }
+        float rest = clf_lanes_sum(rests), square = clf_lanes_sum(squares);
+        for (uint c = whole; c < C; c++) {
+            const float d = CLF_LOAD(CLF_X)(x, xr + c) - m;
+            rest += d;
+            square = CLF_FMA(d, d, square);
+        }
+        rest /= C;
+        const float factor = clf_layer_norm_factor(square / C, rest, eps);
+
+        for (uint c = 0; c < whole; c += CLF_VEC) {
+            clf_fv v = (CLF_LOADV(CLF_X)(x, xr + c) - m - rest) * factor;
+            if (has_w)
+                v *= CLF_LOADV(CLF_W)(w, w0 + c);
+            if (has_b)
+                v += CLF_LOADV(CLF_W)(b, b0 + c);
+            CLF_STOREV(CLF_X)(y, yr + c, v);
+        }
+        for (uint c = whole; c < C; c++) {
+            const float d = CLF_LOAD(CLF_X)(x, xr + c) - m - rest;
+            CLF_STORE(CLF_X)(y, yr + c, clf_layer_norm_column(d, factor, has_w, w, w0, has_b, b, b0, c));
+        }
+    }
+}
+
+kernel void clf_layer_norm_tile(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint has_w,
+                                global const CLF_TYPE(CLF_W) *w, ulong w0, uint has_b, global const CLF_TYPE(CLF_W) *b,
+                                ulong b0, float eps, ulong R, uint C, global CLF_TYPE(CLF_X) *y, clf_rows Y)
+{
+    local float part[CLF_NORM_WG];
+    const uint i = get_local_id(0);
+
+    for (ulong r = get_group_id(0); r < R; r += get_num_groups(0)) { /* the same rows for all items: barriers inside */
+        const ulong xr = clf_row(X, r), yr = clf_row(Y, r);
+        float sum = 0.0f, rest = 0.0f, square = 0.0f;
+
+        for (uint c = i; c < C; c += CLF_NORM_WG)
+            sum += CLF_LOAD(CLF_X)(x, xr + c);
+        const float m = clf_group_sum(part, sum) / C;
+        for (uint c = i; c < C; c += CLF_NORM_WG) {
+            const float d = CLF_LOAD(CLF_X)(x, xr + c) - m;
+            rest += d;
+            square = CLF_FMA(d, d, square);
+        }
+        rest = clf_group_sum(part, rest) / C;
+        const float factor = clf_layer_norm_factor(clf_group_sum(part, square) / C, rest, eps);
+        for (uint c = i; c < C; c += CLF_NORM_WG) {
+            const float d = CLF_LOAD(CLF_X)(x, xr + c) - m - rest;
+            CLF_STORE(CLF_X)(y, yr + c, clf_layer_norm_column(d, factor, has_w, w, w0, has_b, b, b0, c));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+/* panel: y[M, N] = residual + scale · act(x[M, K] · W[N, K]ᵀ + b), every product and sum in f32.
+ *
+ * a  row panels     [ceil(m / MR)][K][MR] f32, made by panel_rows for each product
+ * w  column panels  [ceil(N / NR)][K][NR] of CLF_W, made once by panel_pack; NR = 2 CLF_VEC
+ * y  a work-item makes the tile of MR rows and NR columns; global (ceil(m / MR), ceil(N / NR)), work-groups of one
+ *
+ * A CPU device runs an item as straight code in explicit vectors: no barriers, no local memory.  Rows are the fast
+ * dimension, so neighbouring items share a panel of w, which stays in the second-level cache.  Per k a tile takes two
+ * vectors of w and MR broadcasts of a for 2 MR fused multiply-adds.
+ *
+ * An output is one chain of fma in rising k from 0, then the epilogue: its bits depend on its row of x, its row of W and
+ * the epilogue's operands, never on M, MR or the place of the row.
+ *
+ * y and the residual have type CLF_Y and are placed by clf_rows; nothing outside their logical rows and columns is
+ * touched.  y may be the residual. */
+
+#define NR (2 * CLF_VEC)
+
+/* One row of the result: the NR values v, of which columns exist, joined with the residual and stored. */
+inline void clf_panel_store_row(const clf_fv *v, uint columns, uint has_residual, float scale,
+                                global const CLF_TYPE(CLF_Y) *r, ulong r_at, global CLF_TYPE(CLF_Y) *y, ulong y_at)
+{
+    if (columns == NR) {
+        clf_fv v0 = v[0], v1 = v[1];
+        if (has_residual) {
+            v0 = CLF_FMA((clf_fv)(scale), v0, CLF_LOADV(CLF_Y)(r, r_at));
+            v1 = CLF_FMA((clf_fv)(scale), v1, CLF_LOADV(CLF_Y)(r, r_at + CLF_VEC));
+        }
+        CLF_STOREV(CLF_Y)(y, y_at, v0);
+        CLF_STOREV(CLF_Y)(y, y_at + CLF_VEC, v1);
+        return;
+    }
+    for (uint n = 0; n < columns; n++) {
+        float one = ((const float *)v)[n];
+        if (has_residual)
+            one = CLF_FMA(scale, one, CLF_LOAD(CLF_Y)(r, r_at + n));
+        CLF_STORE(CLF_Y)(y, y_at + n, one);
+    }
+}
+
+/* The epilogue of a tile, `rows` by `columns` of which exist; tile is [MR][NR].  A loop over rows from private memory, not
+ * code on the registers: unrolled over 2·MR vectors it would be longer than the product and compile for seconds. */
+inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, uint columns, global const float *bias, uint act,
+                             uint has_residual, float scale, global const CLF_TYPE(CLF_Y) *r, clf_rows R,
+                             global CLF_TYPE(CLF_Y) *y, clf_rows Y)
+{
+    if (bias) {
+        const clf_fv b0 = clf_loadv_some(bias, n, columns);
+        const clf_fv b1 = columns > CLF_VEC ? clf_loadv_some(bias, n + CLF_VEC, columns - CLF_VEC) : (clf_fv)(0.0f);
+        for (uint i = 0; i < rows; i++) {
+            tile[2 * i] += b0;
+            tile[2 * i + 1] += b1;
+        }
+    }
+    clf_act(act, tile, 2 * rows);
+    for (uint i = 0; i < rows; i++)
+        clf_panel_store_row(tile + 2 * i, columns, has_residual, scale, r, clf_row(R, (ulong)row + i) + n, y,
+                            clf_row(Y, (ulong)row + i) + n);
+}
+
+#define CLF_PANEL_ARGUMENTS                                                                                            \
+    global const float *a, ulong a_at, global const CLF_TYPE(CLF_W) *w, ulong w_at, uint first_row, uint m, uint N,    \
+        uint K, uint height, global const float *bias, ulong bias_at, uint has_bias, uint act, uint has_residual, float scale,          \
+        global const CLF_TYPE(CLF_Y) *r, clf_rows R, global CLF_TYPE(CLF_Y) *y, clf_rows Y
+
+#define CLF_PANEL_RUN(MR)                                                                                              \
+    kernel void clf_panel_mr##MR(CLF_PANEL_ARGUMENTS)                                                              \
+    {                                                                                                                  \
+        const uint panel = get_global_id(0), n = get_global_id(1) * NR;                                                \
+        clf_fv sum[2 * (MR)], tile[2 * (MR)];                                                                          \
+                                                                                                                       \
+        a += a_at + (ulong)panel * K * (MR);                                                                           \
+        w += w_at + (ulong)n * K;                                                                                      \
+        _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) sum[i] = 0.0f;                                           \
+        for (uint k = 0; k < K; k++, a += (MR), w += NR) {                                                             \
+            const clf_fv w0 = CLF_LOADV(CLF_W)(w, 0), w1 = CLF_LOADV(CLF_W)(w, CLF_VEC);                               \
+            _Pragma("unroll") for (uint i = 0; i < (MR); i++) {                                                        \
+                sum[2 * i] = CLF_FMA((clf_fv)(a[i]), w0, sum[2 * i]);                                                  \
+                sum[2 * i + 1] = CLF_FMA((clf_fv)(a[i]), w1, sum[2 * i + 1]);                                          \
+            }                                                                                                          \
+        }                                                                                                              \
+        _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) tile[i] = sum[i];                                        \
+        clf_panel_finish(tile, first_row + panel * (MR), min((uint)(MR), m - panel * (MR)), n, min((uint)NR, N - n),   \
+                         has_bias ? bias + bias_at : 0, act, has_residual, scale, r, R, y, Y);                             \
+    }
+
+/* One row: bound by the weights' bytes.  CLF_PANEL_SPAN panels side by side are as many streams from memory, and enough chains of
+ * fma that their latency does not show.  Global size (m, ceil(N/(CLF_PANEL_SPAN·NR))); panels past the last repeat it, unstored. */
+kernel void clf_panel_mr1(CLF_PANEL_ARGUMENTS)
+{
+    const uint row = get_global_id(0), first = get_global_id(1) * CLF_PANEL_SPAN, last = (N - 1) / NR;
+    global const CLF_TYPE(CLF_W) *from[CLF_PANEL_SPAN];
+    clf_fv sum[2 * CLF_PANEL_SPAN], tile[2 * CLF_PANEL_SPAN];
+
+    a += a_at + (ulong)row * K;
+    w += w_at;
+    _Pragma("unroll") for (uint i = 0; i < CLF_PANEL_SPAN; i++) {
+        from[i] = w + (ulong)min(first + i, last) * NR * K;
+        sum[2 * i] = 0.0f;
+        sum[2 * i + 1] = 0.0f;
+    }
+    for (uint k = 0; k < K; k++) {
+        const clf_fv x = a[k];
+        _Pragma("unroll") for (uint i = 0; i < CLF_PANEL_SPAN; i++) {
+            sum[2 * i] = CLF_FMA(x, CLF_LOADV(CLF_W)(from[i], (ulong)k * NR), sum[2 * i]);
+            sum[2 * i + 1] = CLF_FMA(x, CLF_LOADV(CLF_W)(from[i], (ulong)k * NR + CLF_VEC), sum[2 * i + 1]);
+        }
+    }
+    _Pragma("unroll") for (uint i = 0; i < 2 * CLF_PANEL_SPAN; i++) tile[i] = sum[i];
+    for (uint i = 0; i < CLF_PANEL_SPAN && first + i <= last; i++) {
+        const uint n = (first + i) * NR;
+        clf_panel_finish(tile + 2 * i, first_row + row, 1, n, min((uint)NR, N - n), has_bias ? bias + bias_at : 0, act,
+                         has_residual, scale, r, R, y, Y);
+    }
+}
+
+CLF_PANEL_RUN(4)
+CLF_PANEL_RUN(8)
+CLF_PANEL_RUN(12)
+
+/* The reference: each output of the tile by itself, from the same panels; `height` is MR. */
+kernel void clf_panel_ref(CLF_PANEL_ARGUMENTS)
+{
+    const uint panel = get_global_id(0), n0 = get_global_id(1) * NR;
+
+    a += a_at + (ulong)panel * K * height;
+    w += w_at + (ulong)n0 * K;
+    for (uint i = 0; i < min(height, m - panel * height); i++)
+        for (uint j = 0; j < min((uint)NR, N - n0); j++) {
+            const ulong row = (ulong)first_row + panel * height + i;
+            float sum = 0.0f;
+
+            for (uint k = 0; k < K; k++)
+                sum = CLF_FMA(a[(ulong)k * height + i], CLF_LOAD(CLF_W)(w, (ulong)k * NR + j), sum);
+            sum = clf_act1(act, sum + (has_bias ? bias[bias_at + n0 + j] : 0.0f));
+            if (has_residual)
+                sum = CLF_FMA(scale, sum, CLF_LOAD(CLF_Y)(r, clf_row(R, row) + n0 + j));
+            CLF_STORE(CLF_Y)(y, clf_row(Y, row) + n0 + j, sum);
+        }
+}

@@ -1,0 +1,20 @@
+/* Conversion between floating-point types. */
+#ifndef CLFUSION_CAST_H
+#define CLFUSION_CAST_H
+
+#include <clfusion/stream.h>
+
+CLF_BEGIN_DECLS
+
+/**
+ * y = x in the type of y, rounded to nearest even; NaN stays NaN, what is too large becomes infinite.
+ *
+ * x  [..., C]  f32, f16 or bf16; any dimension may be 0.
+ * y  [..., C]  f32, f16 or bf16, the shape of x.  No overlap.
+ */
+CLF_API void clf_cast(clf_stream *s, clf_tensor x, clf_tensor y);
+CLF_API clf_status clf_cast_check(clf_tensor x, clf_tensor y, clf_error *err);
+
+CLF_END_DECLS
+
+#endif

@@ -1,0 +1,105 @@
+/* Connectors: the fusion layers of a checkpoint, opened by path, run by the names of their inputs and outputs. */
+#ifndef CLFUSION_CONNECTOR_H
+#define CLFUSION_CONNECTOR_H
+
+#include <clfusion/context.h>
+#include <clfusion/source.h>
+#include <clfusion/stream.h>
+
+CLF_BEGIN_DECLS
+
+/** Immutable weights on the device and what the family's configuration says.  Shared by threads; one stream each. */
+typedef struct clf_connector clf_connector;
+
+typedef struct clf_connector_options {
+    uint32_t struct_size;
+    const char *family;       /* id or the hub's model_type; '-' and '_' alike; NULL: from config.json */
+    clf_dtype storage;        /* of weights on the device: CLF_F32, CLF_F16, CLF_BF16; CLF_DTYPE_NONE: as stored */
+    const char *const *sets;  /* "key.path=VALUE" overrides of configuration keys, as `clfusion run --set` */
+    size_t set_count;
+} clf_connector_options;
+
+CLF_API clf_connector_options clf_connector_options_default(void);
+
+/**
+ * Opens the connector of a checkpoint and packs its weights.  Only the connector's own tensors are read.
+ *
+ * path  a folder with config.json and model.safetensors (or model.safetensors.index.json and its shards), or one
+ *       .safetensors file (options->family, or clfusion metadata in it).
+ * c     receives the connector; NULL after an error.  ctx must outlive it.
+ *
+ * Errors: CLF_IO, CLF_BAD_FILE, CLF_UNSUPPORTED (family, type, size), CLF_INVALID_ARGUMENT, CLF_OUT_OF_MEMORY,
+ * CLF_OUT_OF_DEVICE_MEMORY, CLF_DEVICE_ERROR.  Threads: any.
+ */
+CLF_API CLF_MUST_USE clf_status clf_connector_open(clf_context *ctx, const char *path,
+                                                   const clf_connector_options *options, clf_connector **c,
+                                                   clf_error *err);
+
+/** The same from tensors and configuration text (JSON, as config.json; NULL: none) in memory. */
+CLF_API CLF_MUST_USE clf_status clf_connector_create(clf_context *ctx, const clf_tensor_source *source,
+                                                     const char *config_json, size_t config_bytes,
+                                                     const clf_connector_options *options, clf_connector **c,
+                                                     clf_error *err);
+CLF_API void clf_connector_destroy(clf_connector *c); /* takes NULL */
+
+/** An input or output by name.  Device memory when tensor.mem is set, else dense host memory at `host`. */
+typedef struct clf_value {
+    const char *name;  /* "vision", "text", "text_ids", "tokens", "fused", ... */
+    clf_tensor tensor; /* type and shape; memory when on the device */
+    void *host;        /* only read for inputs */
+} clf_value;
+
+/**
+ * Checks the inputs and fills in the type (f32 where it is CLF_DTYPE_NONE) and shape of each output; runs nothing.
+ * An output asked for decides which inputs are needed.  Values for ids are host memory.
+ * Errors: CLF_INVALID_ARGUMENT, CLF_UNSUPPORTED.  Threads: any.
+ */
+CLF_API CLF_MUST_USE clf_status clf_connector_plan(const clf_connector *c, const clf_value *inputs, size_t input_count,
+                                                   clf_value *outputs, size_t output_count, clf_error *err);
+
+/**
+ * Enqueues the computation.  Outputs as clf_connector_plan filled them, with memory of their shape: host memory is
+ * written by the time clf_stream_finish has returned CLF_OK, and host inputs stay valid until then; ids are read
+ * before the call returns.  Errors are kept by the stream.
+ */
+CLF_API void clf_connector_enqueue(clf_stream *s, const clf_connector *c, const clf_value *inputs, size_t input_count,
+                                   const clf_value *outputs, size_t output_count);
+
+/** Plan, enqueue and finish in one call; outputs carry host memory of at least the planned size. */
+CLF_API CLF_MUST_USE clf_status clf_connector_run(clf_stream *s, const clf_connector *c, const clf_value *inputs,
+                                                  size_t input_count, const clf_value *outputs, size_t output_count,
+                                                  clf_error *err);
+
+/* What a connector is: for `inspect` and for programs that choose at run time.  Everything lives as long as c. */
+
+typedef struct clf_port {
+    const char *name;
+    const char *shape;  /* formula, as "[B, N, 1024]" */
+    const char *types;  /* as "f32 f16 bf16" */
+    bool optional;
+} clf_port;
+
+typedef struct clf_connector_info {
+    const char *family;  /* "llava" */
+    const char *module;  /* the fusion module behind it: "projector" */
+    const clf_port *inputs;
+    size_t input_count;
+    const clf_port *outputs;
+    size_t output_count;
+    uint64_t parameters;
+    uint64_t weight_bytes; /* on the device */
+} clf_connector_info;
+
+CLF_API clf_connector_info clf_connector_describe(const clf_connector *c);
+
+/** Floating-point operations of one call: two for each multiply-add of its matrix products. */
+CLF_API uint64_t clf_connector_flop(const clf_connector *c, const clf_value *inputs, size_t input_count,
+                                    const clf_value *outputs, size_t output_count);
+
+/** The families and modules that clf_connector_open knows: number, and id of one.  Static storage. */
+CLF_API size_t clf_family_count(void);
+CLF_API const char *clf_family_name(size_t index);
+
+CLF_END_DECLS
+
+#endif

@@ -1,0 +1,20 @@
+/* Copies between views: concatenation is a copy into a slice of the longer sequence. */
+#ifndef CLFUSION_COPY_H
+#define CLFUSION_COPY_H
+
+#include <clfusion/stream.h>
+
+CLF_BEGIN_DECLS
+
+/**
+ * y = x, bit for bit.
+ *
+ * x  [..., C]  any type; any dimension may be 0.
+ * y  the type and shape of x; usually a view.  No overlap.
+ */
+CLF_API void clf_copy(clf_stream *s, clf_tensor x, clf_tensor y);
+CLF_API clf_status clf_copy_check(clf_tensor x, clf_tensor y, clf_error *err);
+
+CLF_END_DECLS
+
+#endif

@@ -1,0 +1,75 @@
+/* Linear layers: matrix products with what stands before and after them. */
+#ifndef CLFUSION_LINEAR_H
+#define CLFUSION_LINEAR_H
+
+#include <clfusion/activation.h>
+#include <clfusion/context.h>
+#include <clfusion/source.h>
+#include <clfusion/stream.h>
+
+CLF_BEGIN_DECLS
+
+/** A weight packed for the context's provider of matrix products, and its bias.  Immutable, shared by threads. */
+typedef struct clf_linear_weight clf_linear_weight;
+
+typedef struct clf_linear_weight_desc {
+    uint32_t struct_size;
+    clf_host_tensor weight; /* [out, in] f32, f16, bf16 or f64, as PyTorch stores it */
+    clf_host_tensor bias;   /* [out], any of the same types; absent: none */
+    clf_dtype storage;      /* on the device: CLF_F32, CLF_F16, CLF_BF16; CLF_DTYPE_NONE: as the weight is (f64: f32) */
+    const clf_tensor_source *source; /* told when the host memory has been read; NULL: nobody */
+} clf_linear_weight_desc;
+
+CLF_API clf_linear_weight_desc clf_linear_weight_desc_default(void);
+
+/**
+ * Packs a weight into device memory.  Host memory is not needed afterwards.  *w is NULL after an error.
+ * Errors: CLF_INVALID_ARGUMENT, CLF_UNSUPPORTED, CLF_OUT_OF_MEMORY, CLF_OUT_OF_DEVICE_MEMORY, CLF_DEVICE_ERROR.
+ */
+CLF_API CLF_MUST_USE clf_status clf_linear_weight_create(clf_context *ctx, const clf_linear_weight_desc *desc,
+                                                         clf_linear_weight **w, clf_error *err);
+CLF_API void clf_linear_weight_destroy(clf_linear_weight *w); /* takes NULL */
+
+CLF_API int64_t clf_linear_weight_out(const clf_linear_weight *w);
+CLF_API int64_t clf_linear_weight_in(const clf_linear_weight *w);
+
+/** What is done to the rows of x before the product. */
+typedef enum clf_prologue { CLF_PROLOGUE_NONE = 0, CLF_PROLOGUE_LAYER_NORM = 1, CLF_PROLOGUE_RMS_NORM = 2 } clf_prologue;
+
+typedef struct clf_linear_options {
+    uint32_t struct_size;
+    clf_prologue prologue;
+    clf_tensor norm_weight;  /* f32[in]; for RMS norm it may be absent */
+    clf_tensor norm_bias;    /* f32[in], layer norm only; may be absent */
+    float norm_eps;
+    bool norm_one_plus;      /* RMS norm multiplies by 1 + weight */
+    clf_activation activation;
+    clf_tensor residual;     /* like y; absent: none.  May be y itself */
+    float residual_scale;    /* y = residual + residual_scale * value; default 1 */
+} clf_linear_options;
+
+CLF_API clf_linear_options clf_linear_options_default(void);
+
+/**
+ * y = residual + scale * activation(norm(x) W^T + b); every part but the product is optional.
+ *
+ * x        [..., in]   f32, f16 or bf16; any number of rows, also none.
+ * w        [out, in]   from clf_linear_weight_create in the stream's context.
+ * options  NULL: the plain product with the weight's bias.
+ * y        [..., out]  f32, or the type of x; the leading dimensions of x.  No overlap with x; may be a view.
+ *
+ * Accumulation in f32.  With the panel provider each element is one chain of fused multiply-adds in rising order of
+ * `in`, whatever the number of rows: equal rows give equal bits in every batch.  CLBlast promises no order.
+ * Bound: |y - exact| <= (in + 3) u sum|x w| before the activation, u = 2^-24, for finite input that does not overflow.
+ * Errors, kept by the stream: CLF_INVALID_ARGUMENT, CLF_UNSUPPORTED, CLF_OUT_OF_DEVICE_MEMORY, CLF_DEVICE_ERROR.
+ */
+CLF_API void clf_linear(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const clf_linear_options *options,
+                        clf_tensor y);
+
+/** The same rules without stream or device, for a weight of [out, in]. */
+CLF_API clf_status clf_linear_check(clf_tensor x, int64_t out, int64_t in, const clf_linear_options *options,
+                                    clf_tensor y, clf_error *err);
+
+CLF_END_DECLS
+
+#endif

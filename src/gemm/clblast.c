@@ -1,0 +1,173 @@
+/* clblast: matrix products by CLBlast, for GPUs.
+ *
+ * The weight lies as [K, N], so that in CLBlast's column-major view y^T[N, M] = W[N, K] x^T[K, M] the weight and the
+ * result stand as its kernels want them and only the activation is turned.  Storage of 16 bits is expanded to f32 for
+ * each product, since Hgemm would also accumulate in half. */
+#include <inttypes.h>
+#include <pthread.h>
+
+#include "gemm/blast_table.h"
+#include "gemm/stage.h"
+#include "runtime/stream.h"
+
+#define CLF_OP "linear"
+
+#define FLOP_LIMIT 100e9 /* of one call: 50 ms at 2 TFLOP/s, so that no watchdog bites */
+
+/* CLBlast up to 1.6.0 fails with -2039 when two threads compile one routine.  The first product of a context, and
+ * clearing the cache, are alone; others share.  Each clearing begins a new generation. */
+static pthread_rwlock_t cache_lock = PTHREAD_RWLOCK_INITIALIZER;
+static unsigned generation = 1; /* guarded by cache_lock */
+
+static void clblast_before_release(clf_context *ctx)
+{
+    (void)ctx;
+    /* CLBlast keys its programs by the address of the context, which the next context may reuse. */
+    pthread_rwlock_wrlock(&cache_lock);
+    clf_blast()->ClearCache();
+    generation++;
+    pthread_rwlock_unlock(&cache_lock);
+}
+
+static clf_status clblast_supports(clf_context *ctx, clf_error *err)
+{
+    CLF_TRY(clf_blast_load(err));
+    ctx->before_release = clblast_before_release;
+    return CLF_OK;
+}
+
+/* staged [rows, K] to columns first .. first + rows of packed [K, N]. */
+static void pack_columns(clf_stream *s, clf_tensor staged, int64_t first, const clf_gemm_weight *w)
+{
+    const clf_options options = clf_options_types("CLF_X", staged.dtype, "CLF_W", w->storage, NULL);
+    const clf_kernel kernel = {
+        .program = "clblast", .entry = "clf_clblast_pack_weight", .options = options.text,
+        .groups = { (uint64_t)staged.dim[0], clf_div_up((uint64_t)w->K, 64) }, .items = 1,
+    };
+
+    CLF_LAUNCH(s, &kernel, clf_arg_rows(staged), clf_arg_u64((uint64_t)first), clf_arg_u64((uint64_t)w->N),
+               clf_arg_u32((uint32_t)w->K), clf_arg_memory(w->packed));
+}
+
+static clf_status clblast_pack(clf_context *ctx, const clf_linear_weight_desc *desc, clf_gemm_weight *w, clf_error *err)
+{
+    uint64_t elements;
+
+    CLF_REQUIRE(err, clf_size_mul((uint64_t)w->N, (uint64_t)w->K, &elements) && elements <= INT32_MAX, CLF_UNSUPPORTED,
+                "weight is %s; CLBlast takes fewer than 2^31 elements",
+                CLF_TEXT(clf_tensor_shape(w->storage, CLF_DIMS(w->N, w->K))));
+    return clf_stage_weight(ctx, desc, 1, (int64_t)elements, pack_columns, w, err);
+}
+
+/* The weight as f32: itself, or expanded into scratch. */
+static clf_tensor expanded(clf_stream *s, const clf_gemm_weight *w)
+{
+    const clf_options options = clf_options_types("CLF_X", CLF_F32, "CLF_W", w->storage, NULL);
+    const clf_kernel kernel = {
+        .program = "clblast", .entry = "clf_clblast_expand", .options = options.text,
+        .groups = { clf_div_up((uint64_t)(w->N * w->K), 1024), 1 }, .items = 1,
+    };
+    clf_tensor f32;
+
+    if (w->storage == CLF_F32)
+        return w->packed;
+    f32 = clf_scratch(s, CLF_F32, CLF_DIMS(w->K, w->N));
+    CLF_LAUNCH(s, &kernel, clf_arg_memory(w->packed), clf_arg_u64((uint64_t)(w->N * w->K)), clf_arg_memory(f32),
+               clf_arg_u64(f32.offset / sizeof(float)));
+    return f32;
+}
+
+/* One call of CLBlast: rows of x and y in one stride each. */
+typedef struct product {
+    clf_tensor weight, x, y; /* [K, N], [M, K], [M, N] f32 */
+    size_t M, N, K;
+} product;
+
+static int call(clf_stream *s, const product *p, cl_mem temporary, cl_event *event)
+{
+    const size_t f = sizeof(float);
+
+    return clf_blast()->SgemmWithTempBuffer(
+        CLF_BLAST_COLUMN_MAJOR, CLF_BLAST_TRANSPOSE_NO, CLF_BLAST_TRANSPOSE_NO, p->N, p->M, p->K, 1.0F, p->weight.mem,
+        (size_t)p->weight.offset / f, p->N, p->x.mem, (size_t)p->x.offset / f, (size_t)p->x.stride[0], 0.0F, p->y.mem,
+        (size_t)p->y.offset / f, (size_t)p->y.stride[0], &s->queue, clf_stream_event_slot(s, event), temporary);
+}
+
+/* The same, alone in CLBlast while this context's programs may have to be compiled. */
+static int call_guarded(clf_stream *s, const product *p, cl_mem temporary, cl_event *event)
+{
+    int code;
+
+    pthread_rwlock_rdlock(&cache_lock);
+    if (atomic_load(&s->ctx->gemm_generation) == generation) {
+        code = call(s, p, temporary, event);
+        pthread_rwlock_unlock(&cache_lock);
+        return code;
+    }
+    pthread_rwlock_unlock(&cache_lock);
+    pthread_rwlock_wrlock(&cache_lock);
+    code = call(s, p, temporary, event);
+    if (code == CL_SUCCESS)
+        atomic_store(&s->ctx->gemm_generation, generation);
+    pthread_rwlock_unlock(&cache_lock);
+    return code;
+}
+
+static void multiply(clf_stream *s, const product *p)
+{
+    const size_t f = sizeof(float);
+    size_t bytes = 0;
+    cl_event event = NULL;
+    clf_tensor temporary;
+    int code;
+
+    if (!clf_op_enter(s))
+        return;
+    code = clf_blast()->SGemmTempBufferSize(
+        CLF_BLAST_COLUMN_MAJOR, CLF_BLAST_TRANSPOSE_NO, CLF_BLAST_TRANSPOSE_NO, p->N, p->M, p->K,
+        (size_t)p->weight.offset / f, p->N, (size_t)p->x.offset / f, (size_t)p->x.stride[0], (size_t)p->y.offset / f,
+        (size_t)p->y.stride[0], &s->queue, &bytes);
+    /* With a null buffer CLBlast allocates one itself, so it always gets ours. */
+    temporary = clf_scratch_alone(s, CLF_U8, CLF_DIMS((int64_t)CLF_MAX(bytes, 1)));
+    if (code == CL_SUCCESS && clf_op_enter(s))
+        code = call_guarded(s, p, temporary.mem, &event);
+    if (code != CL_SUCCESS)
+        CLF_OP_FAIL(s, code > -1000 ? clf_cl_code_status(code) : CLF_DEVICE_ERROR,
+                    CLF_OP ": CLBlastSgemm of %zu x %zu x %zu: %s (%d)", p->M, p->N, p->K, clf_blast_code_name(code), code);
+    else if (clf_op_enter(s))
+        clf_stream_enqueued(s, "clblast_sgemm", event);
+}
+
+/* Rows of one call: within the limit of time and of CLBlast's 32-bit indices. */
+static int64_t rows_of_call(const clf_gemm_weight *w)
+{
+    const double by_time = FLOP_LIMIT / (2.0 * (double)w->N * (double)w->K);
+    const double by_index = (double)INT32_MAX / (double)CLF_MAX(w->N, w->K);
+
+    return (int64_t)CLF_MAX(1.0, CLF_MIN(by_time, by_index));
+}
+
+static void clblast_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, const clf_gemm_fusion *f, clf_tensor y)
+{
+    const int64_t M = clf_row_count(x), step = rows_of_call(w);
+    const clf_scope scope = clf_scope_open(s, NULL, -1);
+    const clf_tensor weight = expanded(s, w);
+
+    (void)f;
+    x = clf_reshape(s, x, CLF_DIMS(M, w->K));
+    y = clf_reshape(s, y, CLF_DIMS(M, w->N));
+    for (int64_t first = 0; first < M; first += step) {
+        const int64_t rows = CLF_MIN(step, M - first);
+        const clf_scope inner = clf_scope_open(s, NULL, -1);
+        const product p = { .weight = weight, .x = clf_slice(s, x, 0, first, rows), .y = clf_slice(s, y, 0, first, rows),
+                            .M = (size_t)rows, .N = (size_t)w->N, .K = (size_t)w->K };
+
+        multiply(s, &p);
+        clf_scope_close(s, inner);
+    }
+    clf_scope_close(s, scope);
+}
+
+const clf_gemm_provider clf_gemm_clblast = {
+    .name = "clblast", .fuses = false, .supports = clblast_supports, .pack = clblast_pack, .run = clblast_run,
+};

@@ -1,0 +1,45 @@
+/* Matrix products y = x W^T: one interface, two providers.
+ *
+ * What a weight is stored in, packed in and computed in are three things; only the provider knows the last two. */
+#ifndef CLF_GEMM_GEMM_H
+#define CLF_GEMM_GEMM_H
+
+#include <clfusion/linear.h>
+#include <clfusion/stream.h>
+
+#include "core/error.h"
+
+typedef struct clf_gemm_weight {
+    int64_t N;         /* out */
+    int64_t K;         /* in */
+    clf_dtype storage; /* f32, f16 or bf16 */
+    clf_tensor packed; /* the provider's layout; owned by the linear weight */
+} clf_gemm_weight;
+
+/* What a provider does beside the product, when it says so. */
+typedef struct clf_gemm_fusion {
+    const clf_linear_options *options; /* never NULL */
+    clf_tensor bias;                   /* f32 [N] or absent */
+} clf_gemm_fusion;
+
+typedef struct clf_gemm_provider {
+    const char *name;
+    bool fuses; /* prologue, bias, activation and residual are part of run; else run wants dense f32 and gives y = x W^T */
+
+    /* Can it work on the context's device?  Says why not. */
+    clf_status (*supports)(clf_context *ctx, clf_error *err);
+
+    /* Fills w->packed from a host weight [N, K]; the caller owns it. */
+    clf_status (*pack)(clf_context *ctx, const clf_linear_weight_desc *desc, clf_gemm_weight *w, clf_error *err);
+
+    /* x [..., K], y [..., N], already checked. */
+    void (*run)(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, const clf_gemm_fusion *fusion, clf_tensor y);
+} clf_gemm_provider;
+
+extern const clf_gemm_provider clf_gemm_panel;
+extern const clf_gemm_provider clf_gemm_clblast;
+
+/* The provider of the context: the caller's choice, else by the device. */
+const clf_gemm_provider *clf_gemm_of(const clf_context *ctx);
+
+#endif

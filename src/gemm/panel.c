@@ -1,0 +1,154 @@
+/* panel: matrix products from packed panels, for CPU devices.
+ *
+ * w  [ceil(N / NR)][K][NR]   packed once, NR = two vectors of the device
+ * x  [ceil(m / MR)][K][MR]   packed for each product, in blocks of rows that bound the scratch; the prologue happens here
+ * y  tiles of MR x NR, one work-item each; the epilogue happens before the store
+ *
+ * Each output is one chain of fused multiply-adds in rising k, whatever MR and the block: equal rows give equal bits. */
+#include "gemm/stage.h"
+#include "runtime/context.h"
+#include "runtime/op.h"
+
+#define CLF_OP "linear"
+
+#define BLOCK_BYTES (32 << 20) /* packed rows of one block; 2048 rows at K = 4096 */
+
+static int64_t panel_width(const clf_context *ctx)
+{
+    return 2 * (int64_t)ctx->vector_width;
+}
+
+static clf_status panel_supports(clf_context *ctx, clf_error *err)
+{
+    (void)ctx;
+    (void)err;
+    return CLF_OK;
+}
+
+static void pack_rows_of_weight(clf_stream *s, clf_tensor staged, int64_t first, const clf_gemm_weight *w)
+{
+    const int64_t NR = panel_width(clf_stream_context(s)), rows = staged.dim[0];
+    const clf_options options = clf_options_types("CLF_SRC", staged.dtype, "CLF_W", w->storage, NULL);
+    const clf_kernel kernel = {
+        .program = "panel_pack", .entry = "clf_panel_pack_weight", .options = options.text,
+        .groups = { clf_div_up((uint64_t)rows, (uint64_t)NR), clf_div_up((uint64_t)w->K, CLF_PANEL_COLUMNS) }, .items = 1,
+    };
+
+    CLF_LAUNCH(s, &kernel, clf_arg_memory(staged), clf_arg_u64(staged.offset / clf_dtype_bytes(staged.dtype)),
+               clf_arg_u32((uint32_t)rows), clf_arg_u32((uint32_t)w->K), clf_arg_u32((uint32_t)(first / NR)),
+               clf_arg_memory(w->packed), clf_arg_u64(0));
+}
+
+static clf_status panel_pack(clf_context *ctx, const clf_linear_weight_desc *desc, clf_gemm_weight *w, clf_error *err)
+{
+    const int64_t NR = panel_width(ctx);
+    uint64_t columns, elements;
+
+    CLF_REQUIRE(err, w->N <= UINT32_MAX - NR && w->K <= UINT32_MAX, CLF_UNSUPPORTED,
+                "weight is %s; want dimensions below 2^32", CLF_TEXT(clf_tensor_shape(w->storage, CLF_DIMS(w->N, w->K))));
+    CLF_REQUIRE(err, clf_size_round_up((uint64_t)w->N, (uint64_t)NR, &columns) &&
+                clf_size_mul(columns, (uint64_t)w->K, &elements) && elements <= INT64_MAX, CLF_UNSUPPORTED,
+                "weight is %s; want fewer elements", CLF_TEXT(clf_tensor_shape(w->storage, CLF_DIMS(w->N, w->K))));
+    return clf_stage_weight(ctx, desc, NR, (int64_t)elements, pack_rows_of_weight, w, err);
+}
+
+/* A block of rows of x: which, how many, and the height of its tiles. */
+typedef struct row_block {
+    int64_t first, rows, MR;
+} row_block;
+
+/* Packs the rows of a block into a [ceil(rows / MR)][K][MR], normalised as the options say. */
+static void pack_rows(clf_stream *s, clf_tensor x, row_block b, const clf_linear_options *o, clf_tensor a)
+{
+    const uint64_t panels = clf_div_up((uint64_t)b.rows, (uint64_t)b.MR);
+    const uint32_t K = (uint32_t)clf_dim(x, -1);
+    const clf_options options = clf_options_types("CLF_X", x.dtype, NULL);
+    const clf_arg first = clf_arg_u32((uint32_t)b.first), rows = clf_arg_u32((uint32_t)b.rows);
+    const clf_arg MR = clf_arg_u32((uint32_t)b.MR), at = clf_arg_u64(a.offset / sizeof(float));
+    const clf_arg gain = clf_arg_memory(o->norm_weight), gain_at = clf_arg_u64(o->norm_weight.offset / sizeof(float));
+    clf_kernel kernel = { .program = "panel_rows", .options = options.text, .groups = { panels, 1 }, .items = 1 };
+
+    switch (o->prologue) {
+    case CLF_PROLOGUE_NONE:
+        kernel.entry = "clf_panel_rows_plain";
+        kernel.groups[1] = clf_div_up(K, CLF_PANEL_COLUMNS);
+        CLF_LAUNCH(s, &kernel, clf_arg_rows(x), first, rows, clf_arg_u32(K), MR, clf_arg_memory(a), at);
+        return;
+    case CLF_PROLOGUE_LAYER_NORM:
+        kernel.entry = "clf_panel_rows_layer_norm";
+        CLF_LAUNCH(s, &kernel, clf_arg_rows(x), first, rows, clf_arg_u32(K), MR, gain, gain_at,
+                   clf_arg_memory(o->norm_bias), clf_arg_u64(o->norm_bias.offset / sizeof(float)),
+                   clf_arg_u32(clf_present(o->norm_bias)), clf_arg_f32(o->norm_eps), clf_arg_memory(a), at);
+        return;
+    case CLF_PROLOGUE_RMS_NORM:
+        kernel.entry = "clf_panel_rows_rms_norm";
+        CLF_LAUNCH(s, &kernel, clf_arg_rows(x), first, rows, clf_arg_u32(K), MR, gain, gain_at,
+                   clf_arg_u32(!clf_present(o->norm_weight) ? CLF_GAIN_PLAIN : o->norm_one_plus ? CLF_GAIN_ONE_PLUS
+                                                                                                : CLF_GAIN_WEIGHT),
+                   clf_arg_f32(o->norm_eps), clf_arg_memory(a), at);
+        return;
+    }
+}
+
+/* The products of a block, and its epilogue. */
+static void run_block(clf_stream *s, clf_tensor a, row_block b, const clf_gemm_weight *w, const clf_gemm_fusion *f,
+                      clf_tensor y)
+{
+    const clf_linear_options *o = f->options;
+    const clf_options options = clf_options_types("CLF_W", w->storage, "CLF_Y", y.dtype, NULL);
+    const int64_t NR = panel_width(clf_stream_context(s));
+    const bool ref = clf_op_kernels(s) == CLF_KERNELS_REF;
+    const uint64_t columns = (uint64_t)(b.MR == 1 && !ref ? CLF_PANEL_SPAN * NR : NR);
+    const clf_kernel kernel = {
+        .program = "panel",
+        .entry = ref ? "clf_panel_ref" : b.MR == 1 ? "clf_panel_mr1" : b.MR == 4 ? "clf_panel_mr4"
+               : b.MR == 8 ? "clf_panel_mr8" : "clf_panel_mr12",
+        .options = options.text,
+        .groups = { clf_div_up((uint64_t)b.rows, (uint64_t)b.MR), clf_div_up((uint64_t)w->N, columns) },
+        .items = 1,
+    };
+
+    CLF_LAUNCH(s, &kernel, clf_arg_memory(a), clf_arg_u64(a.offset / sizeof(float)), clf_arg_memory(w->packed),
+               clf_arg_u64(0), clf_arg_u32((uint32_t)b.first), clf_arg_u32((uint32_t)b.rows),
+               clf_arg_u32((uint32_t)w->N), clf_arg_u32((uint32_t)w->K), clf_arg_u32((uint32_t)b.MR),
+               clf_arg_memory(f->bias), clf_arg_u64(f->bias.offset / sizeof(float)), clf_arg_u32(clf_present(f->bias)),
+               clf_arg_u32((uint32_t)o->activation), clf_arg_u32(clf_present(o->residual)),
+               clf_arg_f32(o->residual_scale), clf_arg_rows(o->residual), clf_arg_rows(y));
+}
+
+/* Tile height by the number of rows: docs/decisions.md, "tile heights". */
+static int64_t tile_height(int64_t rows)
+{
+    if (rows == 1)
+        return 1;
+    if (rows <= 4)
+        return 4;
+    return rows < 96 ? 8 : 12;
+}
+
+static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, const clf_gemm_fusion *f, clf_tensor y)
+{
+    const int64_t M = clf_row_count(x), MR = tile_height(M);
+    const int64_t block = CLF_MAX(1, BLOCK_BYTES / (w->K * (int64_t)sizeof(float)) / MR) * MR;
+
+    if (M > UINT32_MAX) {
+        CLF_OP_FAIL(s, CLF_UNSUPPORTED, CLF_OP ": x is %s; want fewer than 2^32 rows", CLF_TEXT(x));
+        return;
+    }
+    for (int64_t first = 0; first < M; first += block) {
+        const row_block b = { .first = first, .rows = CLF_MIN(block, M - first), .MR = MR };
+        const clf_scope scope = clf_scope_open(s, NULL, -1);
+        clf_tensor a = x; /* one plain row is its own panel */
+
+        if (MR > 1 || x.dtype != CLF_F32 || f->options->prologue != CLF_PROLOGUE_NONE) {
+            a = clf_scratch(s, CLF_F32, CLF_DIMS((b.rows + MR - 1) / MR, w->K, MR));
+            pack_rows(s, x, b, f->options, a);
+        }
+        run_block(s, a, b, w, f, y);
+        clf_scope_close(s, scope);
+    }
+}
+
+const clf_gemm_provider clf_gemm_panel = {
+    .name = "panel", .fuses = true, .supports = panel_supports, .pack = panel_pack, .run = panel_run,
+};

@@ -1,0 +1,116 @@
+/* Scratch memory, scopes, and views. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "runtime/stream.h"
+
+#define ALIGNMENT 256U         /* bytes: a multiple of what any device wants for vectors */
+#define BLOCK_BYTES (1U << 20) /* small requests share blocks of this size */
+
+void clf_arena_release(clf_stream *s)
+{
+    while (s->block_count > 0)
+        clf_buffer_release(s->ctx, s->blocks[--s->block_count].mem);
+    s->block = 0;
+    s->used = 0;
+}
+
+static clf_status add_block(clf_stream *s, uint64_t bytes, clf_error *err)
+{
+    clf_arena_block block = { .bytes = CLF_MAX(bytes, BLOCK_BYTES) };
+
+    CLF_TRY(clf_grow((void **)&s->blocks, s->block_count, &s->block_capacity, sizeof block, err));
+    CLF_TRY(clf_buffer_create(s->ctx, block.bytes, &block.mem, err));
+    s->blocks[s->block_count++] = block;
+    return CLF_OK;
+}
+
+/* Finds room behind the bump pointer, in the current block or the next that is large enough. */
+static clf_status take(clf_stream *s, uint64_t bytes, clf_tensor *t, clf_error *err)
+{
+    while (s->block < s->block_count &&
+           (s->used > s->blocks[s->block].bytes || bytes > s->blocks[s->block].bytes - s->used)) {
+        s->block++;
+        s->used = 0;
+    }
+    if (s->block == s->block_count)
+        CLF_TRY(add_block(s, bytes, err));
+    t->mem = s->blocks[s->block].mem;
+    t->offset = s->used;
+    s->used += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return CLF_OK;
+}
+
+clf_tensor clf_scratch(clf_stream *s, clf_dtype dtype, clf_dims dims)
+{
+    clf_tensor t = clf_tensor_shape(dtype, dims);
+    uint64_t bytes;
+
+    if (!clf_op_enter(s))
+        return t;
+    if (!clf_shape_valid(t) || !clf_extent_bytes(t, &bytes) || bytes > INT64_MAX) {
+        CLF_OP_FAIL(s, CLF_INVALID_ARGUMENT, "scratch: shape is %s; want none negative, a product below 2^63", CLF_TEXT(t));
+        return t;
+    }
+    if (bytes > 0)
+        clf_op_passed(s, take(s, bytes, &t, &s->error));
+    return t;
+}
+
+clf_tensor clf_scratch_alone(clf_stream *s, clf_dtype dtype, clf_dims dims)
+{
+    if (s->used > 0) { /* what is left of this block is lost until the scope closes */
+        s->block++;
+        s->used = 0;
+    }
+    return clf_scratch(s, dtype, dims);
+}
+
+clf_scope clf_scope_open(clf_stream *s, const char *name, int64_t index)
+{
+    const clf_scope scope = { .block = s->block, .used = s->used, .path = s->path_length };
+    char *end = s->path + s->path_length;
+    const size_t room = sizeof s->path - s->path_length;
+
+    if (name == NULL)
+        return scope;
+    if (index < 0)
+        s->path_length += (uint32_t)clf_format(end, room, "%s/", name);
+    else
+        s->path_length += (uint32_t)clf_format(end, room, "%s[%" PRId64 "]/", name, index);
+    return scope;
+}
+
+void clf_scope_close(clf_stream *s, clf_scope scope)
+{
+    s->block = scope.block;
+    s->used = scope.used;
+    s->path_length = scope.path;
+    s->path[scope.path] = '\0';
+}
+
+clf_tensor clf_slice(clf_stream *s, clf_tensor t, int axis, int64_t begin, int64_t count)
+{
+    const int i = axis < 0 ? axis + t.rank : axis;
+
+    if (i < 0 || i >= t.rank || begin < 0 || count < 0 || begin > t.dim[i] || count > t.dim[i] - begin) {
+        CLF_OP_FAIL(s, CLF_INVALID_ARGUMENT,
+                    "slice: entries %" PRId64 " to %" PRId64 " of axis %d; want a range inside %s", begin, begin + count,
+                    axis, CLF_TEXT(t));
+        return t;
+    }
+    t.dim[i] = count;
+    t.offset += (uint64_t)begin * (uint64_t)t.stride[i] * clf_dtype_bytes(t.dtype);
+    return t;
+}
+
+clf_tensor clf_reshape(clf_stream *s, clf_tensor t, clf_dims dims)
+{
+    clf_tensor r = clf_tensor_at(t.mem, t.offset, t.dtype, dims);
+
+    if (!clf_is_dense(t) || clf_element_count(r) != clf_element_count(t))
+        CLF_OP_FAIL(s, CLF_INVALID_ARGUMENT, "reshape: %s to %s; want dense and the same number of elements",
+                    CLF_TEXT(t), clf_text_shape(dims.rank, dims.dim).text);
+    return r;
+}

@@ -1,0 +1,78 @@
+/* Device memory, counted. */
+#include <inttypes.h>
+
+#include "core/shape.h"
+#include "core/size.h"
+#include "core/text.h"
+#include "runtime/context.h"
+
+static void count_up(clf_context *ctx, uint64_t bytes)
+{
+    const uint64_t now = (ctx->memory += bytes);
+    uint64_t peak = atomic_load(&ctx->peak_memory);
+
+    while (now > peak && !atomic_compare_exchange_weak(&ctx->peak_memory, &peak, now))
+        ;
+}
+
+clf_status clf_buffer_create(clf_context *ctx, uint64_t bytes, cl_mem *mem, clf_error *err)
+{
+    cl_int code = CL_SUCCESS;
+
+    *mem = NULL;
+    if (atomic_load(&ctx->lost))
+        return CLF_FAIL(err, CLF_DEVICE_LOST, "buffer: the device was lost earlier; destroy the context");
+    if (bytes > ctx->info.allocation_bytes || bytes > SIZE_MAX)
+        return CLF_FAIL(err, CLF_UNSUPPORTED,
+                        "buffer: %" PRIu64 " bytes; want at most %" PRIu64 ", the limit of %s for one buffer", bytes,
+                        ctx->info.allocation_bytes, ctx->info.name);
+    *mem = clf_cl()->CreateBuffer(ctx->cl, CL_MEM_READ_WRITE, (size_t)CLF_MAX(bytes, 1), NULL, &code);
+    if (code != CL_SUCCESS || *mem == NULL) {
+        *mem = NULL;
+        return clf_cl_fail(ctx, err, __FILE__, __LINE__, code == CL_SUCCESS ? CL_MEM_OBJECT_ALLOCATION_FAILURE : code,
+                           "clCreateBuffer of %" PRIu64 " bytes", bytes);
+    }
+    count_up(ctx, CLF_MAX(bytes, 1));
+    return CLF_OK;
+}
+
+static uint64_t size_of(cl_mem mem)
+{
+    size_t bytes[1] = { 0 };
+
+    return clf_cl()->GetMemObjectInfo(mem, CL_MEM_SIZE, sizeof bytes, bytes, NULL) == CL_SUCCESS ? bytes[0] : 0;
+}
+
+void clf_buffer_release(clf_context *ctx, cl_mem mem)
+{
+    if (mem == NULL)
+        return;
+    ctx->memory -= size_of(mem); /* atomic, as its type says */
+    clf_cl()->ReleaseMemObject(mem);
+}
+
+clf_status clf_tensor_create(clf_context *ctx, clf_dtype dtype, clf_dims dims, clf_tensor *t, clf_error *err)
+{
+    const clf_tensor shape = clf_tensor_shape(dtype, dims);
+    uint64_t bytes;
+    cl_mem mem = NULL;
+
+    *t = (clf_tensor){ .dtype = CLF_DTYPE_NONE };
+    if (!clf_shape_valid(shape) || !clf_extent_bytes(shape, &bytes))
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
+                        "tensor: shape is %s; want 1 to 6 dimensions, none negative, with a product below 2^63",
+                        CLF_TEXT(shape));
+    if (bytes > 0)
+        CLF_TRY(clf_buffer_create(ctx, bytes, &mem, err));
+    *t = shape;
+    t->mem = mem;
+    return CLF_OK;
+}
+
+void clf_tensor_free(clf_context *ctx, clf_tensor *t)
+{
+    if (t == NULL)
+        return;
+    clf_buffer_release(ctx, t->mem);
+    *t = (clf_tensor){ .dtype = CLF_DTYPE_NONE };
+}

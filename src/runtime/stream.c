@@ -1,0 +1,221 @@
+/* Streams: life, the sticky error, events. */
+#include "runtime/stream.h"
+
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/log.h"
+
+clf_stream_desc clf_stream_desc_default(void)
+{
+    return (clf_stream_desc){ .struct_size = sizeof(clf_stream_desc) };
+}
+
+/* The caller's queue must be in order, of our context and device, and profile if that is wanted. */
+static clf_status borrow_queue(clf_stream *s, cl_command_queue queue, clf_error *err)
+{
+    cl_command_queue_properties properties = 0;
+    cl_context context = NULL;
+    cl_device_id device = NULL;
+
+    CLF_CL(s->ctx, err, clf_cl()->GetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL),
+           "stream: clGetCommandQueueInfo of the caller's queue");
+    CLF_CL(s->ctx, err, clf_cl()->GetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof(cl_context), &context, NULL),
+           "stream: clGetCommandQueueInfo of the caller's queue");
+    CLF_CL(s->ctx, err, clf_cl()->GetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof(cl_device_id), &device, NULL),
+           "stream: clGetCommandQueueInfo of the caller's queue");
+    if (properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE)
+        return CLF_FAIL(err, CLF_UNSUPPORTED, "stream: queue runs out of order; want an in-order queue");
+    if (context != s->ctx->cl || device != s->ctx->device)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "stream: queue belongs to another context or device");
+    if (s->profiling && !(properties & CL_QUEUE_PROFILING_ENABLE))
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "stream: profiling wants a queue with CL_QUEUE_PROFILING_ENABLE");
+    CLF_CL(s->ctx, err, clf_cl()->RetainCommandQueue(queue), "stream: clRetainCommandQueue");
+    s->queue = queue;
+    return CLF_OK;
+}
+
+static clf_status own_queue(clf_stream *s, clf_error *err)
+{
+    cl_int code = CL_SUCCESS;
+
+    s->queue = clf_cl()->CreateCommandQueue(s->ctx->cl, s->ctx->device,
+                                            s->profiling ? CL_QUEUE_PROFILING_ENABLE : 0, &code);
+    CLF_CL(s->ctx, err, code, "stream: clCreateCommandQueue");
+    return CLF_OK;
+}
+
+clf_status clf_stream_create(clf_context *ctx, const clf_stream_desc *desc, clf_stream **out, clf_error *err)
+{
+    const clf_stream_desc defaults = clf_stream_desc_default();
+    clf_stream *s;
+    clf_status status;
+
+    *out = NULL;
+    if (desc == NULL)
+        desc = &defaults;
+    if (desc->struct_size != sizeof *desc)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "stream: struct_size is %u; want %zu: start from "
+                        "clf_stream_desc_default()", desc->struct_size, sizeof *desc);
+    if (atomic_load(&ctx->lost))
+        return CLF_FAIL(err, CLF_DEVICE_LOST, "stream: the device was lost earlier; destroy the context");
+    s = clf_alloc(1, sizeof *s);
+    if (s == NULL)
+        return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "stream: no memory for %zu bytes", sizeof *s);
+    s->ctx = ctx;
+    s->profiling = desc->profiling;
+    s->finish_each = desc->finish_each;
+    status = desc->queue != NULL ? borrow_queue(s, desc->queue, err) : own_queue(s, err);
+    if (status != CLF_OK) {
+        clf_stream_destroy(s);
+        return status;
+    }
+    *out = s;
+    return CLF_OK;
+}
+
+/* Waits for the queue; host copies are free then. */
+static void wait(clf_stream *s)
+{
+    const cl_int code = s->pending ? clf_cl()->Finish(s->queue) : CL_SUCCESS;
+
+    s->pending = false;
+    if (code != CL_SUCCESS)
+        clf_stream_cl_fail(s, __FILE__, __LINE__, code, "clFinish");
+    while (s->staging_count > 0)
+        clf_free(s->staging[--s->staging_count]);
+}
+
+static void forget_events(clf_stream *s)
+{
+    while (s->event_count > 0)
+        clf_cl()->ReleaseEvent(s->events[--s->event_count].event);
+}
+
+void clf_stream_destroy(clf_stream *s)
+{
+    if (s == NULL)
+        return;
+    wait(s);
+    if (s->error.status != CLF_OK && !s->error_read)
+        clf_log("stream destroyed with an unread error: %s", s->error.message);
+    forget_events(s);
+    clf_arena_release(s);
+    for (size_t i = 0; i < s->kernel_count; i++)
+        clf_cl()->ReleaseKernel(s->kernels[i].cl);
+    if (s->queue != NULL)
+        clf_cl()->ReleaseCommandQueue(s->queue);
+    clf_free(s->kernels);
+    clf_free(s->blocks);
+    clf_free(s->staging);
+    clf_free(s->events);
+    clf_free(s->profile);
+    clf_free(s);
+}
+
+clf_status clf_stream_finish(clf_stream *s, clf_error *err)
+{
+    wait(s);
+    if (s->error.status != CLF_OK && err != NULL)
+        *err = s->error;
+    s->error_read = true;
+    return s->error.status;
+}
+
+clf_status clf_stream_status(const clf_stream *s)
+{
+    return s->error.status;
+}
+
+void clf_stream_reset(clf_stream *s)
+{
+    wait(s);
+    forget_events(s);
+    s->error = (clf_error){ .status = CLF_OK };
+    s->error_read = false;
+    s->block = 0;
+    s->used = 0;
+    s->path_length = 0;
+    s->path[0] = '\0';
+}
+
+clf_context *clf_stream_context(const clf_stream *s)
+{
+    return s->ctx;
+}
+
+bool clf_op_enter(clf_stream *s)
+{
+    if (s->error.status == CLF_OK && atomic_load(&s->ctx->lost))
+        CLF_OP_FAIL(s, CLF_DEVICE_LOST, "the device was lost earlier; destroy the context");
+    return s->error.status == CLF_OK;
+}
+
+clf_error *clf_op_error(clf_stream *s)
+{
+    return &s->error;
+}
+
+bool clf_op_passed(clf_stream *s, clf_status status)
+{
+    if (status == CLF_OK)
+        return true;
+    s->error.status = status;
+    s->error_read = false;
+    clf_error_prefix(&s->error, s->path);
+    return false;
+}
+
+void clf_op_fail(clf_stream *s, const char *file, int line, clf_status status, const char *format, ...)
+{
+    char message[400];
+    va_list list;
+
+    if (s->error.status != CLF_OK)
+        return;
+    va_start(list, format);
+    clf_format_list(message, sizeof message, format, list);
+    va_end(list);
+    clf_op_passed(s, clf_error_set(&s->error, file, line, status, "%s", message));
+}
+
+void clf_stream_cl_fail(clf_stream *s, const char *file, int line, cl_int code, const char *what)
+{
+    clf_error later; /* the first error stays, but a lost device is noted all the same */
+    const bool first = s->error.status == CLF_OK;
+    const clf_status status = clf_cl_fail(s->ctx, first ? &s->error : &later, file, line, code, "%s", what);
+
+    if (first)
+        clf_op_passed(s, status);
+}
+
+clf_kernel_shape clf_op_kernels(const clf_stream *s)
+{
+    return s->ctx->kernels;
+}
+
+void clf_stream_wait_events(clf_stream *s, uint32_t count, struct _cl_event *const *events)
+{
+    cl_int code;
+
+    if (!clf_op_enter(s) || count == 0)
+        return;
+    code = clf_cl()->EnqueueBarrierWithWaitList(s->queue, count, events, NULL);
+    s->pending = true;
+    if (code != CL_SUCCESS)
+        clf_stream_cl_fail(s, __FILE__, __LINE__, code, "clEnqueueBarrierWithWaitList on the caller's events");
+}
+
+void clf_stream_signal(clf_stream *s, struct _cl_event **event)
+{
+    cl_int code;
+
+    *event = NULL;
+    if (!clf_op_enter(s))
+        return;
+    code = clf_cl()->EnqueueMarkerWithWaitList(s->queue, 0, NULL, event);
+    if (code == CL_SUCCESS)
+        code = clf_cl()->Flush(s->queue);
+    if (code != CL_SUCCESS)
+        clf_stream_cl_fail(s, __FILE__, __LINE__, code, "clEnqueueMarkerWithWaitList");
+}
