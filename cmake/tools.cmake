@@ -2,8 +2,13 @@
 file(GLOB command_sources CONFIGURE_DEPENDS src/cli/*.c)
 if(CLFUSION_BENCH)
   file(GLOB bench_sources CONFIGURE_DEPENDS bench/*.c)
+else()
+  list(FILTER command_sources EXCLUDE REGEX "/(bench_command|selftest)\\.c$")
 endif()
 add_executable(clfusion_command ${command_sources} ${bench_sources})
+if(NOT CLFUSION_BENCH)
+  target_compile_definitions(clfusion_command PRIVATE CLF_NO_BENCH)
+endif()
 set_target_properties(clfusion_command PROPERTIES OUTPUT_NAME clfusion)
 clf_compile(clfusion_command)
 

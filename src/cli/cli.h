@@ -1,0 +1,93 @@
+/* The command `clfusion`: what its files share.
+ *
+ * Results go to stdout, everything else to stderr.  A sub-command returns an exit status; a failing one prints exactly
+ * one line, "clfusion: what failed: value; rule; what to do". */
+#ifndef CLF_CLI_CLI_H
+#define CLF_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <clfusion/clfusion.h>
+
+enum { CLF_EXIT_DONE = 0, CLF_EXIT_FAILED = 1, CLF_EXIT_USAGE = 2 };
+
+/* NAME=FILE of --input and --output. */
+typedef struct clf_cli_file {
+    char *name;
+    const char *path; /* into argv */
+} clf_cli_file;
+
+/* The command line after parsing.  Text belongs to argv but for the names of files. */
+typedef struct clf_cli_options {
+    bool json;
+    bool list;
+    bool help;
+    const char *device; /* NULL: not given */
+    clf_gemm_choice gemm;
+    clf_dtype storage; /* --weights; CLF_DTYPE_NONE: stored */
+    const char *family;
+    const char *profile;
+    int64_t repeat;        /* 0: not given */
+    clf_dtype output_type; /* CLF_F32 or CLF_F16 */
+    const char **sets;
+    size_t set_count;
+    clf_cli_file *inputs;
+    size_t input_count;
+    clf_cli_file *outputs;
+    size_t output_count;
+    const char *const *arguments; /* what stands between the options */
+    size_t argument_count;
+} clf_cli_options;
+
+/* Options of the command; a sub-command takes some of them. */
+enum {
+    CLF_OPTION_JSON = 1 << 0,
+    CLF_OPTION_DEVICE = 1 << 1,
+    CLF_OPTION_GEMM = 1 << 2,
+    CLF_OPTION_WEIGHTS = 1 << 3,
+    CLF_OPTION_FAMILY = 1 << 4,
+    CLF_OPTION_SET = 1 << 5,
+    CLF_OPTION_REPEAT = 1 << 6,
+    CLF_OPTION_PROFILE = 1 << 7,
+    CLF_OPTION_INPUT = 1 << 8,
+    CLF_OPTION_OUTPUT = 1 << 9,
+    CLF_OPTION_LIST = 1 << 10,
+    CLF_OPTION_LATER = 1 << 11 /* named by the contract, not built: answered with "unsupported" */
+};
+
+typedef struct clf_cli_command {
+    const char *name;
+    const char *usage;   /* what follows the name on the usage line */
+    const char *summary; /* one line */
+    const char *text;    /* the rest of --help */
+    unsigned options;    /* CLF_OPTION_... */
+    size_t most_arguments;
+    int (*run)(const clf_cli_options *options); /* returns the exit status */
+} clf_cli_command;
+
+extern const clf_cli_command clf_cli_devices;
+extern const clf_cli_command clf_cli_inspect;
+extern const clf_cli_command clf_cli_run;
+extern const clf_cli_command clf_cli_bench;
+extern const clf_cli_command clf_cli_selftest;
+
+/* Parses the words behind the sub-command's name; argv[0] is that name.  Returns -1 to go on, else an exit status,
+ * with the line printed.  clf_cli_options_free in any case. */
+int clf_cli_options_parse(const clf_cli_command *command, int argc, char **argv, clf_cli_options *options);
+void clf_cli_options_free(clf_cli_options *options);
+
+/* One line for each option that the sub-command takes. */
+void clf_cli_options_print(const clf_cli_command *command);
+
+/* Prints the record as one line with the advice behind it; returns CLF_EXIT_FAILED. */
+int clf_cli_fail(const clf_error *err, const char *advice);
+
+/* The same for a record that is made here. */
+int clf_cli_failf(const char *format, ...) CLF_PRINTF(1, 2);
+
+/* Wrong usage of `command` (NULL: of the whole); returns CLF_EXIT_USAGE. */
+int clf_cli_usage(const clf_cli_command *command, const char *format, ...) CLF_PRINTF(2, 3);
+
+#endif

@@ -1,0 +1,79 @@
+/* clfusion: finds the sub-command and runs it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "core/size.h"
+
+static const clf_cli_command *const commands[] = {
+    &clf_cli_devices,
+    &clf_cli_inspect,
+    &clf_cli_run,
+#ifndef CLF_NO_BENCH
+    &clf_cli_bench,
+    &clf_cli_selftest,
+#endif
+};
+
+/* Named by the command's contract, not built yet or not into this build. */
+static const char *const later[] = {
+    "plan",
+    "diagnose",
+#ifdef CLF_NO_BENCH
+    "bench",
+    "selftest",
+#endif
+};
+
+static int print_help(void)
+{
+    (void)printf("clfusion %s: fusion layers of vision-language models on OpenCL devices\n\n"
+                 "usage: clfusion COMMAND [OPTIONS]\n\n",
+                 clf_version());
+    for (size_t i = 0; i < CLF_COUNT(commands); i++)
+        (void)printf("  %-9s %s\n", commands[i]->name, commands[i]->summary);
+    (void)printf("\n"
+                 "  --help     this text; clfusion COMMAND --help tells more\n"
+                 "  --version  the version\n\n"
+                 "Exit status: 0 done, 1 the request could not be carried out, 2 wrong usage.\n");
+    return fflush(stdout) == 0 ? CLF_EXIT_DONE : clf_cli_failf("stdout: cannot be written; want a place for the text");
+}
+
+static int print_command_help(const clf_cli_command *command)
+{
+    (void)printf("usage: clfusion %s %s\n\n%s.\n\n%s\n", command->name, command->usage, command->summary,
+                 command->text);
+    clf_cli_options_print(command);
+    return fflush(stdout) == 0 ? CLF_EXIT_DONE : clf_cli_failf("stdout: cannot be written; want a place for the text");
+}
+
+static int run_command(const clf_cli_command *command, int argc, char **argv)
+{
+    clf_cli_options options;
+    int status = clf_cli_options_parse(command, argc, argv, &options);
+
+    if (status < 0)
+        status = options.help ? print_command_help(command) : command->run(&options);
+    clf_cli_options_free(&options);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return clf_cli_usage(NULL, "no command is given; want devices, inspect, run, bench or selftest");
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return print_help();
+    if (strcmp(argv[1], "--version") == 0) {
+        (void)printf("clfusion %s\n", clf_version());
+        return CLF_EXIT_DONE;
+    }
+    for (size_t i = 0; i < CLF_COUNT(commands); i++)
+        if (strcmp(argv[1], commands[i]->name) == 0)
+            return run_command(commands[i], argc - 1, argv + 1);
+    for (size_t i = 0; i < CLF_COUNT(later); i++)
+        if (strcmp(argv[1], later[i]) == 0)
+            return clf_cli_failf("%s: unsupported in this build of version %s; clfusion --help lists the commands",
+                                 later[i], clf_version());
+    return clf_cli_usage(NULL, "command is %s; want devices, inspect, run, bench or selftest", argv[1]);
+}

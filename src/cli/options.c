@@ -1,0 +1,236 @@
+/* The command line: one table of options, read with getopt_long. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "core/alloc.h"
+#include "core/size.h"
+
+enum { MOST_REPEATS = 1000000 };
+
+typedef struct option_row {
+    unsigned bit;
+    const char *name;
+    const char *value; /* NULL: takes none */
+    const char *help;
+} option_row;
+
+static const option_row rows[] = {
+    { CLF_OPTION_INPUT, "input", "NAME=FILE.npy", "an input of the connector; once for each" },
+    { CLF_OPTION_OUTPUT, "output", "NAME=FILE.npy", "an output to compute and write; once for each" },
+    { CLF_OPTION_OUTPUT, "output-type", "f32|f16", "type of the values written (f32)" },
+    { CLF_OPTION_DEVICE, "device", "auto|cpu|gpu|P:D|SUBSTRING", "the device (CLFUSION_DEVICE, else auto)" },
+    { CLF_OPTION_GEMM, "gemm", "auto|panel|clblast", "who computes matrix products (auto)" },
+    { CLF_OPTION_WEIGHTS, "weights", "stored|f32|f16|bf16", "how weights lie in device memory (stored)" },
+    { CLF_OPTION_FAMILY, "family", "NAME", "the family, where config.json does not say it" },
+    { CLF_OPTION_SET, "set", "KEY=VALUE", "overrides a configuration key, dotted; may be repeated" },
+    { CLF_OPTION_REPEAT, "repeat", "N", "N timed calls after one warm-up" },
+    { CLF_OPTION_PROFILE, "profile", "FILE.json", "writes the times of all kernels as a Chrome trace" },
+    { CLF_OPTION_LIST, "list", NULL, "names the cases and what they stand for; needs no device" },
+    { CLF_OPTION_JSON, "json", NULL, "prints one JSON object" },
+    { CLF_OPTION_LATER, "image", "FILE", NULL },
+    { CLF_OPTION_LATER, "heatmap", "PICTURE=OUT.png", NULL },
+    { CLF_OPTION_LATER, "position", "Q", NULL },
+    { CLF_OPTION_LATER, "head", "H", NULL },
+    { CLF_OPTION_LATER, "layer", "K", NULL },
+    { CLF_OPTION_LATER, "grid", "HxW", NULL },
+};
+
+enum { HELP_CODE = 1000 }; /* behind every index into rows and every character */
+
+typedef struct choice {
+    const char *text;
+    int value;
+} choice;
+
+static const choice gemms[] = { { "auto", CLF_GEMM_AUTO },
+                                { "panel", CLF_GEMM_PANEL },
+                                { "clblast", CLF_GEMM_CLBLAST } };
+static const choice storages[] = {
+    { "stored", CLF_DTYPE_NONE }, { "f32", CLF_F32 }, { "f16", CLF_F16 }, { "bf16", CLF_BF16 }
+};
+static const choice output_types[] = { { "f32", CLF_F32 }, { "f16", CLF_F16 } };
+
+static bool choose(const choice *choices, size_t count, const char *text, int *value)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(text, choices[i].text) == 0) {
+            *value = choices[i].value;
+            return true;
+        }
+    return false;
+}
+
+/* Splits NAME=FILE.  False when a part is empty or the name stands there already; there is room for one more. */
+static bool add_file(clf_cli_file *files, size_t *count, const char *text)
+{
+    const char *equals = strchr(text, '=');
+
+    if (equals == NULL || equals == text || equals[1] == '\0')
+        return false;
+    const size_t length = (size_t)(equals - text);
+    for (size_t i = 0; i < *count; i++)
+        if (strlen(files[i].name) == length && memcmp(files[i].name, text, length) == 0)
+            return false;
+    files[*count] = (clf_cli_file){ .name = clf_strndup(text, length), .path = equals + 1 };
+    if (files[*count].name == NULL)
+        return false;
+    (*count)++;
+    return true;
+}
+
+static bool set_repeat(const char *text, int64_t *repeat)
+{
+    char *end = NULL;
+    const long long value = text[0] >= '1' && text[0] <= '9' ? strtoll(text, &end, 10) : 0;
+
+    if (value < 1 || value > MOST_REPEATS || *end != '\0')
+        return false;
+    *repeat = value;
+    return true;
+}
+
+static bool add_set(clf_cli_options *o, const char *text)
+{
+    const char *equals = strchr(text, '=');
+
+    if (equals == NULL || equals == text)
+        return false;
+    o->sets[o->set_count++] = text;
+    return true;
+}
+
+/* Takes one option.  False when the value breaks the rule of the row. */
+static bool take_option(clf_cli_options *o, const option_row *row, const char *value)
+{
+    int chosen = 0;
+
+    switch (row->bit) {
+    case CLF_OPTION_JSON:
+        o->json = true;
+        return true;
+    case CLF_OPTION_LIST:
+        o->list = true;
+        return true;
+    case CLF_OPTION_DEVICE:
+        o->device = value;
+        return value[0] != '\0';
+    case CLF_OPTION_FAMILY:
+        o->family = value;
+        return value[0] != '\0';
+    case CLF_OPTION_PROFILE:
+        o->profile = value;
+        return value[0] != '\0';
+    case CLF_OPTION_SET:
+        return add_set(o, value);
+    case CLF_OPTION_REPEAT:
+        return set_repeat(value, &o->repeat);
+    case CLF_OPTION_INPUT:
+        return add_file(o->inputs, &o->input_count, value);
+    case CLF_OPTION_GEMM:
+        if (!choose(gemms, CLF_COUNT(gemms), value, &chosen))
+            return false;
+        o->gemm = (clf_gemm_choice)chosen;
+        return true;
+    case CLF_OPTION_WEIGHTS:
+        if (!choose(storages, CLF_COUNT(storages), value, &chosen))
+            return false;
+        o->storage = (clf_dtype)chosen;
+        return true;
+    default: /* CLF_OPTION_OUTPUT: two rows */
+        if (strcmp(row->name, "output") == 0)
+            return add_file(o->outputs, &o->output_count, value);
+        if (!choose(output_types, CLF_COUNT(output_types), value, &chosen))
+            return false;
+        o->output_type = (clf_dtype)chosen;
+        return true;
+    }
+}
+
+/* The rows that the sub-command takes, as getopt_long wants them; `val` is the row's index. */
+static void fill_options(const clf_cli_command *command, struct option *out)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < CLF_COUNT(rows); i++)
+        if ((rows[i].bit & command->options) != 0)
+            out[count++] = (struct option){ .name = rows[i].name,
+                                            .has_arg = rows[i].value != NULL ? required_argument : no_argument,
+                                            .flag = NULL,
+                                            .val = (int)i };
+    out[count++] = (struct option){ .name = "help", .has_arg = no_argument, .flag = NULL, .val = HELP_CODE };
+    out[count] = (struct option){ .name = NULL, .has_arg = 0, .flag = NULL, .val = 0 };
+}
+
+static int take_all(const clf_cli_command *command, int argc, char **argv, clf_cli_options *o)
+{
+    struct option table[CLF_COUNT(rows) + 2];
+    int code;
+
+    fill_options(command, table);
+    opterr = 0; /* the line is ours */
+    while ((code = getopt_long(argc, argv, ":h", table, NULL)) != -1) {
+        if (code == ':')
+            return clf_cli_usage(command, "%s has no value; want one behind it", argv[optind - 1]);
+        if (code == '?')
+            return clf_cli_usage(command, "%s is no option of this command", argv[optind - 1]);
+        if (code == HELP_CODE || code == 'h') {
+            o->help = true;
+            return -1;
+        }
+        const option_row *row = &rows[code];
+        if (row->bit == CLF_OPTION_LATER)
+            return clf_cli_failf("%s: --%s: unsupported in version %s; leave it out", command->name, row->name,
+                                 clf_version());
+        if (!take_option(o, row, optarg))
+            return clf_cli_usage(command, "--%s is %s; want %s%s", row->name, optarg, row->value,
+                                 (row->bit & (CLF_OPTION_INPUT | CLF_OPTION_OUTPUT)) != 0 && strchr(optarg, '=') != NULL
+                                     ? ", each name once"
+                                     : "");
+    }
+    return -1;
+}
+
+int clf_cli_options_parse(const clf_cli_command *command, int argc, char **argv, clf_cli_options *o)
+{
+    const size_t room = (size_t)argc;
+
+    *o = (clf_cli_options){ .output_type = CLF_F32 };
+    o->sets = clf_alloc(room, sizeof *o->sets);
+    o->inputs = clf_alloc(room, sizeof *o->inputs);
+    o->outputs = clf_alloc(room, sizeof *o->outputs);
+    if (o->sets == NULL || o->inputs == NULL || o->outputs == NULL)
+        return clf_cli_failf("%s: no memory for the command line; free some memory", command->name);
+    const int status = take_all(command, argc, argv, o);
+    if (status >= 0 || o->help)
+        return status;
+    o->arguments = (const char *const *)(argv + optind);
+    o->argument_count = (size_t)(argc - optind);
+    if (o->argument_count > command->most_arguments)
+        return clf_cli_usage(command, "%s is one argument too many", o->arguments[command->most_arguments]);
+    return -1;
+}
+
+void clf_cli_options_free(clf_cli_options *o)
+{
+    for (size_t i = 0; o->inputs != NULL && i < o->input_count; i++)
+        clf_free(o->inputs[i].name);
+    for (size_t i = 0; o->outputs != NULL && i < o->output_count; i++)
+        clf_free(o->outputs[i].name);
+    clf_free(o->inputs);
+    clf_free(o->outputs);
+    clf_free(o->sets);
+}
+
+void clf_cli_options_print(const clf_cli_command *command)
+{
+    (void)printf("options:\n");
+    for (size_t i = 0; i < CLF_COUNT(rows); i++)
+        if ((rows[i].bit & command->options) != 0 && rows[i].help != NULL)
+            (void)printf("  --%s%s%s\n      %s\n", rows[i].name, rows[i].value != NULL ? " " : "",
+                         rows[i].value != NULL ? rows[i].value : "", rows[i].help);
+    (void)printf("  --help\n      this text\n");
+}

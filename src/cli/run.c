@@ -1,0 +1,191 @@
+/* run: the connector of a checkpoint on npy files.
+ *
+ * inputs -> device -> connector -> plan -> compute -> temporary files -> renames.  A step that fails ends the run with
+ * its line; files appear only after everything else has succeeded. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/report.h"
+#include "cli/session.h"
+#include "cli/timing.h"
+#include "cli/trace.h"
+#include "cli/values.h"
+#include "core/alloc.h"
+#include "core/error.h"
+#include "core/size.h"
+
+#define CLF_OP "run"
+
+typedef struct run_state {
+    const clf_cli_options *options;
+    clf_cli_session session;
+    clf_cli_values inputs;
+    clf_cli_values outputs;
+    clf_cli_trace trace;
+    uint64_t flop;
+    double load_ms;
+    double first_ms; /* the first call, programs built and loaded in it */
+    double *call_ms; /* [repeat], ascending once measured */
+} run_state;
+
+static clf_status open_all(run_state *r, clf_error *err)
+{
+    r->session.advice = "check --input";
+    CLF_TRY(clf_cli_inputs_open(&r->inputs, r->options, err));
+    CLF_TRY(clf_cli_outputs_open(&r->outputs, r->options, err));
+    CLF_TRY(clf_cli_session_device(&r->session, r->options, err));
+    const double begin = clf_seconds();
+    CLF_TRY(clf_cli_session_connector(&r->session, r->options, r->options->arguments[0], err));
+    r->load_ms = (clf_seconds() - begin) * 1e3;
+    return CLF_OK;
+}
+
+/* Shapes are checked and known before any memory is taken for them. */
+static clf_status plan(run_state *r, clf_error *err)
+{
+    const clf_connector *c = r->session.connector;
+
+    r->session.advice = "clfusion inspect lists inputs, outputs and shapes";
+    CLF_TRY(clf_connector_plan(c, r->inputs.values, r->inputs.count, r->outputs.values, r->outputs.count, err));
+    r->flop = clf_connector_flop(c, r->inputs.values, r->inputs.count, r->outputs.values, r->outputs.count);
+    CLF_TRY(clf_cli_inputs_upload(&r->inputs, r->session.stream, err));
+    CLF_TRY(clf_cli_outputs_allocate(&r->outputs, r->session.stream, err));
+    return clf_stream_finish(r->session.stream, err);
+}
+
+static clf_status call_once(run_state *r, double *ms, clf_error *err)
+{
+    const double begin = clf_seconds();
+
+    clf_connector_enqueue(r->session.stream, r->session.connector, r->inputs.values, r->inputs.count, r->outputs.values,
+                          r->outputs.count);
+    CLF_TRY(clf_stream_finish(r->session.stream, err));
+    *ms = (clf_seconds() - begin) * 1e3;
+    return CLF_OK;
+}
+
+static clf_status compute(run_state *r, clf_error *err)
+{
+    const size_t repeat = (size_t)r->options->repeat;
+
+    r->call_ms = clf_alloc(repeat, sizeof *r->call_ms);
+    CLF_REQUIRE(err, r->call_ms != NULL, CLF_OUT_OF_MEMORY, "no memory for %zu times", repeat);
+    CLF_TRY(call_once(r, &r->first_ms, err));
+    for (size_t i = 0; i < repeat; i++)
+        CLF_TRY(call_once(r, &r->call_ms[i], err));
+    clf_times_sort(r->call_ms, repeat);
+    clf_cli_outputs_download(&r->outputs, r->session.stream);
+    return clf_stream_finish(r->session.stream, err);
+}
+
+static clf_status keep(run_state *r, clf_error *err)
+{
+    const clf_cli_options *o = r->options;
+
+    r->session.advice = "nothing was kept; choose another --output or --profile";
+    if (o->profile != NULL)
+        CLF_TRY(clf_cli_trace_write(&r->trace, o->profile, r->session.stream, err));
+    CLF_TRY(clf_cli_outputs_write(&r->outputs, o->output_type, err));
+    CLF_TRY(clf_cli_outputs_commit(&r->outputs, err));
+    return clf_cli_trace_commit(&r->trace, err);
+}
+
+static void report_times(const run_state *r, clf_cli_report *out)
+{
+    const size_t repeat = (size_t)r->options->repeat;
+    const double median = clf_times_median(r->call_ms, repeat);
+    uint64_t peak = 0;
+
+    (void)clf_context_memory(r->session.ctx, &peak);
+    clf_cli_text(out, "device", clf_context_device(r->session.ctx)->name);
+    clf_cli_text(out, "gemm", clf_context_gemm(r->session.ctx));
+    clf_cli_text(out, "kernels", clf_context_kernels(r->session.ctx));
+    clf_cli_integer(out, "repeat", repeat);
+    clf_cli_real(out, "load_ms", r->load_ms, 3);
+    clf_cli_real(out, "first_call_ms", r->first_ms, 3);
+    clf_cli_real(out, "minimum_ms", r->call_ms[0], 3);
+    clf_cli_real(out, "median_ms", median, 3);
+    clf_cli_integer(out, "flop", r->flop);
+    clf_cli_real(out, "gflops", (double)r->flop / median * 1e-6, 3);
+    clf_cli_integer(out, "peak_device_bytes", peak);
+}
+
+static int report_run(const run_state *r)
+{
+    static const clf_cli_column columns[] = { { "name", -12 }, { "type", -5 }, { "shape", -20 }, { "file", 0 } };
+    clf_cli_report out = clf_cli_report_open(r->options->json);
+
+    clf_cli_text(&out, "family", clf_connector_describe(r->session.connector).family);
+    if (r->options->repeat > 0)
+        report_times(r, &out);
+    clf_cli_table(&out, "outputs", columns, CLF_COUNT(columns));
+    for (size_t i = 0; i < r->outputs.count; i++) {
+        const clf_host_tensor t = r->outputs.own[i].written;
+        clf_cli_text(&out, NULL, r->outputs.files[i].name);
+        clf_cli_text(&out, NULL, clf_dtype_name(t.dtype));
+        clf_cli_shape(&out, NULL, t.rank, t.dim);
+        clf_cli_text(&out, NULL, r->outputs.files[i].path);
+    }
+    clf_cli_table_end(&out);
+    return clf_cli_report_close(&out);
+}
+
+static clf_status run_all(run_state *r, clf_error *err)
+{
+    CLF_TRY(open_all(r, err));
+    CLF_TRY(plan(r, err));
+    CLF_TRY(compute(r, err));
+    return keep(r, err);
+}
+
+/* Two outputs in one file would leave only the last. */
+static const char *repeated_path(const clf_cli_options *o)
+{
+    for (size_t i = 0; i < o->output_count; i++) {
+        if (o->profile != NULL && strcmp(o->outputs[i].path, o->profile) == 0)
+            return o->profile;
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(o->outputs[i].path, o->outputs[j].path) == 0)
+                return o->outputs[i].path;
+    }
+    return NULL;
+}
+
+static int run_run(const clf_cli_options *options)
+{
+    run_state r = { .options = options };
+    clf_error err = { .status = CLF_OK };
+
+    if (options->argument_count == 0)
+        return clf_cli_usage(&clf_cli_run, "no checkpoint is given; want a folder or a file");
+    if (options->output_count == 0)
+        return clf_cli_usage(&clf_cli_run, "no output is given; want --output NAME=FILE.npy");
+    if (repeated_path(options) != NULL)
+        return clf_cli_usage(&clf_cli_run, "%s is named for two outputs; want a file for each", repeated_path(options));
+
+    const clf_status status = run_all(&r, &err);
+    const int result = status == CLF_OK ? report_run(&r) : clf_cli_fail(&err, r.session.advice);
+    if (r.session.stream != NULL)
+        clf_stream_reset(r.session.stream); /* copies in flight read the inputs; the error has been told */
+    clf_cli_trace_abandon(&r.trace);
+    clf_cli_values_close(&r.inputs, r.session.ctx);
+    clf_cli_values_close(&r.outputs, r.session.ctx);
+    clf_free(r.call_ms);
+    clf_cli_session_close(&r.session);
+    return result;
+}
+
+const clf_cli_command clf_cli_run = {
+    .name = "run",
+    .usage = "CHECKPOINT --input NAME=FILE.npy ... --output NAME=FILE.npy ... [OPTIONS]",
+    .summary = "runs the connector of a checkpoint",
+    .text = "CHECKPOINT is a folder with config.json and model.safetensors (or its index and shards), or one\n"
+            ".safetensors file.  Values are f32, f16 or f64, ids and masks i32, i64, u8 or bool; a leading batch\n"
+            "dimension may be missing.  Only what the outputs need is computed.  Files appear when everything has\n"
+            "succeeded.  clfusion inspect CHECKPOINT lists inputs and outputs.\n",
+    .options = CLF_OPTION_INPUT | CLF_OPTION_OUTPUT | CLF_OPTION_DEVICE | CLF_OPTION_GEMM | CLF_OPTION_WEIGHTS |
+               CLF_OPTION_FAMILY | CLF_OPTION_SET | CLF_OPTION_REPEAT | CLF_OPTION_PROFILE | CLF_OPTION_JSON |
+               CLF_OPTION_LATER,
+    .most_arguments = 1,
+    .run = run_run,
+};

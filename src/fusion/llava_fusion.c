@@ -1,0 +1,153 @@
+/* llava_fusion: fused = [projector(vision); text_embed[text_ids]] along the sequence. */
+#include <clfusion/llava_fusion.h>
+
+#include <clfusion/cast.h>
+#include <clfusion/gather.h>
+
+#include "core/alloc.h"
+#include "fusion/parameter.h"
+#include "fusion/place.h"
+#include "runtime/op.h"
+
+#define CLF_OP "llava_fusion"
+
+struct clf_llava_fusion {
+    clf_context *ctx;
+    clf_projector *projector;
+    clf_tensor text_embed; /* [V, Dt] */
+};
+
+clf_llava_fusion_desc clf_llava_fusion_desc_default(void)
+{
+    return (clf_llava_fusion_desc){
+        .struct_size = sizeof(clf_llava_fusion_desc),
+        .projector = clf_projector_desc_default(),
+    };
+}
+
+const clf_projector *clf_llava_fusion_projector(const clf_llava_fusion *m)
+{
+    return m->projector;
+}
+
+static clf_status fill(clf_llava_fusion *m, const clf_llava_fusion_desc *d, clf_error *err)
+{
+    const clf_dtype stored = d->text_embed.dtype == CLF_F64 ? CLF_F32 : d->text_embed.dtype;
+    const clf_dtype storage = d->projector.storage == CLF_DTYPE_NONE ? stored : d->projector.storage;
+
+    CLF_TRY(clf_projector_create(m->ctx, &d->projector, &m->projector, err));
+    CLF_REQUIRE(err, d->text_embed.dim[1] == clf_projector_text_width(m->projector), CLF_INVALID_ARGUMENT,
+                "text_embed is %s; want %" PRId64 " columns, the width of the projector", CLF_HOST_TEXT(d->text_embed),
+                clf_projector_text_width(m->projector));
+    return clf_parameter_create(m->ctx, "text_embed", d->text_embed, storage, d->projector.source, &m->text_embed, err);
+}
+
+clf_status clf_llava_fusion_create(clf_context *ctx, const clf_llava_fusion_desc *desc, clf_llava_fusion **m,
+                                   clf_error *err)
+{
+    const clf_host_tensor table = desc->text_embed;
+    clf_status status;
+
+    *m = NULL;
+    CLF_REQUIRE(err, desc->struct_size == sizeof *desc, CLF_INVALID_ARGUMENT,
+                "struct_size is %u; want %zu, from clf_llava_fusion_desc_default", (unsigned)desc->struct_size,
+                sizeof *desc);
+    CLF_REQUIRE(err, clf_host_present(table) && table.rank == 2 && table.dim[0] >= 1 && table.dim[0] <= INT32_MAX,
+                CLF_INVALID_ARGUMENT, "text_embed is %s; want [V, Dt], V of 1 to 2^31 - 1", CLF_HOST_TEXT(table));
+    *m = clf_alloc(1, sizeof **m);
+    CLF_REQUIRE(err, *m != NULL, CLF_OUT_OF_MEMORY, "no host memory for %zu bytes", sizeof **m);
+    (*m)->ctx = ctx;
+    status = fill(*m, desc, err);
+    if (status != CLF_OK) {
+        clf_llava_fusion_destroy(*m);
+        *m = NULL;
+    }
+    return status;
+}
+
+void clf_llava_fusion_destroy(clf_llava_fusion *m)
+{
+    if (m == NULL)
+        return;
+    clf_projector_destroy(m->projector);
+    clf_tensor_free(m->ctx, &m->text_embed);
+    clf_free(m);
+}
+
+static clf_status fill_index(const int64_t *text_ids, int64_t B, int64_t T, int64_t V, int32_t *index, clf_error *err)
+{
+    for (int64_t i = 0; i < B * T; i++) {
+        CLF_REQUIRE(err, text_ids[i] >= 0 && text_ids[i] < V, CLF_INVALID_ARGUMENT,
+                    "text_ids[%" PRId64 ", %" PRId64 "] is %" PRId64 "; want 0 to %" PRId64 ", the vocabulary", i / T,
+                    i % T, text_ids[i], V - 1);
+        index[i] = (int32_t)text_ids[i];
+    }
+    return CLF_OK;
+}
+
+static clf_status check_embed(const clf_llava_fusion *m, const int64_t *text_ids, clf_tensor y, clf_error *err)
+{
+    const int64_t Dt = m->text_embed.dim[1];
+
+    CLF_REQUIRE(err, y.rank == 3 && y.dtype == CLF_F32 && clf_shape_valid(y) && y.dim[2] == Dt, CLF_INVALID_ARGUMENT,
+                "y is %s; want f32[B, T, %" PRId64 "]", CLF_TEXT(y), Dt);
+    CLF_REQUIRE(err, text_ids != NULL || clf_row_count(y) == 0, CLF_INVALID_ARGUMENT,
+                "text_ids is NULL; want one for each row of y %s", CLF_TEXT(y));
+    return CLF_OK;
+}
+
+/* y = text_embed[index]; a table in half precision goes through scratch. */
+static void look_up(clf_stream *s, const clf_llava_fusion *m, const int32_t *host, clf_tensor y)
+{
+    const clf_scope scope = clf_scope_open(s, "text_embed", -1);
+    const clf_tensor index = clf_scratch(s, CLF_I32, CLF_DIMS(y.dim[0], y.dim[1]));
+    const bool direct = m->text_embed.dtype == CLF_F32;
+    const clf_tensor rows = direct ? y : clf_scratch(s, m->text_embed.dtype, clf_tensor_dims(y));
+
+    clf_upload_copy(s, host, (uint64_t)clf_row_count(y) * sizeof *host, index);
+    clf_gather(s, m->text_embed, index, rows);
+    if (!direct)
+        clf_cast(s, rows, y);
+    clf_scope_close(s, scope);
+}
+
+void clf_llava_fusion_embed(clf_stream *s, const clf_llava_fusion *m, const int64_t *text_ids, clf_tensor y)
+{
+    if (!clf_op_enter(s) || !clf_op_passed(s, check_embed(m, text_ids, y, clf_op_error(s))))
+        return;
+    const int64_t B = y.dim[0], T = y.dim[1], V = m->text_embed.dim[0];
+    int32_t *index = clf_alloc((size_t)(B * T), sizeof *index);
+
+    if (index == NULL)
+        CLF_OP_FAIL(s, CLF_OUT_OF_MEMORY, CLF_OP ": no host memory for %" PRId64 " ids", B * T);
+    else if (clf_op_passed(s, fill_index(text_ids, B, T, V, index, clf_op_error(s))))
+        look_up(s, m, index, y);
+    clf_free(index);
+}
+
+static clf_status check_forward(const clf_llava_fusion *m, clf_tensor vision, int64_t T, clf_tensor fused,
+                                clf_error *err)
+{
+    clf_tensor tokens;
+
+    CLF_TRY(clf_projector_check(m->projector, vision, &tokens, err));
+    CLF_REQUIRE(err, vision.rank == 3, CLF_INVALID_ARGUMENT, "vision is %s; want [B, N, Dv]", CLF_TEXT(vision));
+    CLF_REQUIRE(err, T >= 0 && T <= INT64_MAX - tokens.dim[1], CLF_INVALID_ARGUMENT, "T is %" PRId64 "; want 0 or more",
+                T);
+    CLF_REQUIRE(
+        err, fused.dtype == CLF_F32 && clf_shape_is(fused, CLF_DIMS(tokens.dim[0], tokens.dim[1] + T, tokens.dim[2])),
+        CLF_INVALID_ARGUMENT, "fused is %s; want f32[%" PRId64 ", %" PRId64 " + %" PRId64 ", %" PRId64 "]",
+        CLF_TEXT(fused), tokens.dim[0], tokens.dim[1], T, tokens.dim[2]);
+    return CLF_OK;
+}
+
+void clf_llava_fusion_forward(clf_stream *s, const clf_llava_fusion *m, clf_tensor vision, const int64_t *text_ids,
+                              int64_t T, clf_tensor fused)
+{
+    if (!clf_op_enter(s) || !clf_op_passed(s, check_forward(m, vision, T, fused, clf_op_error(s))))
+        return;
+    const int64_t M = fused.dim[1] - T;
+
+    clf_projector_forward(s, m->projector, vision, clf_slice(s, fused, 1, 0, M));
+    clf_llava_fusion_embed(s, m, text_ids, clf_slice(s, fused, 1, M, T));
+}

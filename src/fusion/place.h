@@ -1,0 +1,16 @@
+/* Values put into a view, whatever their types. */
+#ifndef CLF_FUSION_PLACE_H
+#define CLF_FUSION_PLACE_H
+
+#include <clfusion/stream.h>
+
+/* y = x: a copy where the types are equal, else a cast. */
+void clf_place(clf_stream *s, clf_tensor x, clf_tensor y);
+
+/* x itself where it has that type, else a cast into scratch. */
+clf_tensor clf_place_as(clf_stream *s, clf_tensor x, clf_dtype dtype);
+
+/* x itself where it is dense, else a copy in scratch. */
+clf_tensor clf_place_dense(clf_stream *s, clf_tensor x);
+
+#endif

@@ -1,0 +1,78 @@
+/* What builders of families read: tensors by name and configuration keys, checked against each other. */
+#ifndef CLF_MODELS_BUILDER_H
+#define CLF_MODELS_BUILDER_H
+
+#include <clfusion/activation.h>
+#include <clfusion/context.h>
+#include <clfusion/projector.h>
+#include <clfusion/source.h>
+
+#include "checkpoint/config.h"
+
+typedef struct clf_family clf_family;
+typedef struct clf_model clf_model;
+
+typedef struct clf_builder {
+    clf_context *ctx;
+    const clf_tensor_source *source;
+    const clf_config *config;
+    const char *family; /* stands before messages */
+    clf_dtype storage;
+} clf_builder;
+
+/* Fills *t with the tensor `name` or "model." + name; absent when there is neither. */
+clf_status clf_source_find(const clf_tensor_source *source, const char *name, clf_host_tensor *t, clf_error *err);
+
+/* The same, and an error unless it is there, a float type, and of this rank with dimensions above 0. */
+clf_status clf_build_tensor(const clf_builder *b, const char *name, int32_t rank, clf_host_tensor *t, clf_error *err);
+
+/* Whether `name` or "model." + name is there. */
+clf_status clf_build_has(const clf_builder *b, const char *name, bool *there, clf_error *err);
+
+/* NAME.weight [out, in] and, unless bias is false, NAME.bias [out].  in 0: any; otherwise a rule, which `in_is`
+ * explains in the message. */
+clf_status clf_build_linear(const clf_builder *b, const char *name, bool bias, int64_t in, const char *in_is,
+                            clf_projector_layer *layer, clf_error *err);
+
+/* Layers of an nn.Sequential: NAME.0, NAME.step, NAME.(2 step), ... as far as there are weights. */
+clf_status clf_build_sequence(const clf_builder *b, const char *name, int step, clf_projector_desc *desc,
+                              clf_error *err);
+
+/* The whole number at `key`, if it is there, must be `got`, which is `what`: "the rows of proj.weight". */
+clf_status clf_build_width(const clf_builder *b, const char *key, int64_t got, const char *what, clf_error *err);
+
+/* The activation at `key`, or the one in *activation when the key is not there. */
+clf_status clf_build_activation(const clf_builder *b, const char *key, clf_activation *activation, clf_error *err);
+
+/* A descriptor with the builder's source and storage type. */
+clf_projector_desc clf_build_projector_desc(const clf_builder *b);
+
+/* Ids that stand for visual tokens among text. */
+typedef struct clf_placeholders {
+    int64_t image;
+    int64_t video; /* equal to image where a family has one */
+} clf_placeholders;
+
+/* image_token_index or image_token_id, video_token_index or video_token_id, at top level; else the defaults given.
+ * A family without a video id says image in both. */
+clf_status clf_build_placeholders(const clf_builder *b, clf_placeholders defaults, clf_placeholders *ids,
+                                  clf_error *err);
+
+/* The model of a projector: `tokens`, and `fused` with the tokens at the placeholders, or before the text when ids is
+ * NULL. */
+clf_status clf_build_projector(const clf_builder *b, const clf_projector_desc *desc, const clf_placeholders *ids,
+                               clf_model *m, clf_error *err);
+
+/* Counts the parameters of a projector and their bytes on the device, and sets Dv, Dt and r. */
+void clf_build_projector_facts(const clf_projector_desc *desc, clf_model *m);
+
+/* Elements of all weights: the multiply-adds of one row of the output. */
+uint64_t clf_build_projector_products(const clf_projector_desc *desc);
+
+/* Elements of a host tensor; 0 when absent. */
+uint64_t clf_build_elements(clf_host_tensor t);
+
+/* The type in which a tensor lies on the device. */
+clf_dtype clf_build_storage(clf_dtype storage, clf_dtype stored);
+
+#endif

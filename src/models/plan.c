@@ -1,0 +1,228 @@
+/* The plan of a call: which inputs the outputs need, whether their shapes fit, what shapes come out. */
+#include <string.h>
+
+#include "core/error.h"
+#include "core/shape.h"
+#include "core/size.h"
+#include "core/text.h"
+#include "models/connector.h"
+#include "models/values.h"
+
+#define NOT_FOUND SIZE_MAX
+
+static const char *quoted(const char *name, clf_text *text)
+{
+    *text = clf_text_quote(name != NULL ? name : "", name != NULL ? strlen(name) : 0);
+    return text->text;
+}
+
+/* "vision, text, text_ids": the ports of a list whose bit is set. */
+static void list_ports(const clf_port *ports, size_t count, uint32_t bits, char *text, size_t bytes)
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < count; i++)
+        if ((bits >> i & 1U) != 0)
+            used += clf_format(text + used, bytes - used, "%s%s", used > 0 ? ", " : "", ports[i].name);
+}
+
+static size_t find_port(const clf_port *ports, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count && name != NULL; i++)
+        if (strcmp(ports[i].name, name) == 0)
+            return i;
+    return NOT_FOUND;
+}
+
+static clf_status unknown(const clf_connector *c, const char *what, const char *name, const clf_port *ports,
+                          size_t count, clf_error *err)
+{
+    const clf_unbuilt_input *unbuilt = &c->family->unbuilt;
+    char list[200];
+    clf_text text;
+
+    if (unbuilt->name != NULL && name != NULL && strcmp(unbuilt->name, name) == 0)
+        return CLF_FAIL(err, CLF_UNSUPPORTED, "%s: %s is given; want %s", c->family->id, name, unbuilt->instead);
+    list_ports(ports, count, UINT32_MAX, list, sizeof list);
+    return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is %s; want one of %s", c->family->id, what, quoted(name, &text),
+                    list);
+}
+
+static clf_status find_inputs(const clf_connector *c, const clf_value *inputs, size_t count, clf_call *call,
+                              clf_error *err)
+{
+    const clf_model_class *k = c->model.model_class;
+
+    for (size_t i = 0; i < count; i++) {
+        const size_t port = find_port(c->inputs, k->input_count, inputs[i].name);
+
+        if (port == NOT_FOUND)
+            return unknown(c, "input", inputs[i].name, c->inputs, k->input_count, err);
+        if (call->given[port] != NULL)
+            return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is given twice; want it once", c->family->id,
+                            inputs[i].name);
+        call->given[port] = &inputs[i];
+    }
+    return CLF_OK;
+}
+
+/* Sets call->wanted and the inputs that are needed. */
+static clf_status find_outputs(const clf_connector *c, const clf_value *outputs, size_t count, clf_call *call,
+                               uint32_t *needs, clf_error *err)
+{
+    const clf_model_class *k = c->model.model_class;
+
+    if (count == 0)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: no output is asked for; want at least one", c->family->id);
+    for (size_t i = 0; i < k->output_count; i++)
+        call->wanted[i] = NOT_FOUND;
+    for (size_t i = 0; i < count; i++) {
+        const size_t port = find_port(c->outputs, k->output_count, outputs[i].name);
+
+        if (port == NOT_FOUND)
+            return unknown(c, "output", outputs[i].name, c->outputs, k->output_count, err);
+        if (call->wanted[port] != NOT_FOUND)
+            return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is asked for twice; want it once", c->family->id,
+                            outputs[i].name);
+        call->wanted[port] = i;
+        *needs |= k->outputs[port].needs;
+    }
+    return CLF_OK;
+}
+
+static clf_status check_needs(const clf_connector *c, const clf_value *outputs, const clf_call *call, clf_error *err)
+{
+    const clf_model_class *k = c->model.model_class;
+
+    for (size_t o = 0; o < k->output_count; o++) {
+        const uint32_t needs = k->outputs[o].needs;
+
+        for (size_t i = 0; call->wanted[o] != NOT_FOUND && i < k->input_count; i++) {
+            char list[200];
+            if ((needs >> i & 1U) == 0 || call->given[i] != NULL)
+                continue;
+            list_ports(c->inputs, k->input_count, needs, list, sizeof list);
+            return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is missing; want %s for %s", c->family->id,
+                            k->inputs[i].name, list, outputs[call->wanted[o]].name);
+        }
+    }
+    return CLF_OK;
+}
+
+static clf_status check_type(const clf_connector *c, const clf_input_port *port, const clf_value *value, clf_error *err)
+{
+    const clf_dtype dtype = value->tensor.dtype;
+    const bool device = value->tensor.mem != NULL;
+
+    if (port->kind == CLF_PORT_IDS) {
+        if (!clf_is_integer(dtype))
+            return CLF_FAIL(err, CLF_UNSUPPORTED, "%s: %s is %s; want an integer type or bool", c->family->id,
+                            port->name, CLF_TEXT(value->tensor));
+        if (device)
+            return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s lies on the device; want host memory", c->family->id,
+                            port->name);
+        return CLF_OK;
+    }
+    if (!clf_is_float(dtype) && (device || dtype != CLF_F64))
+        return CLF_FAIL(err, CLF_UNSUPPORTED, "%s: %s is %s; want f32, f16 or bf16%s", c->family->id, port->name,
+                        CLF_TEXT(value->tensor), device ? "" : ", or f64 in host memory");
+    return CLF_OK;
+}
+
+static clf_dims given_dims(clf_tensor t)
+{
+    clf_dims dims = { .rank = t.rank };
+
+    for (int32_t i = 0; i < t.rank && i < CLF_MAX_RANK; i++)
+        dims.dim[i] = t.dim[i];
+    return dims;
+}
+
+static clf_status bind_inputs(const clf_connector *c, uint32_t needs, clf_plan *plan, clf_error *err)
+{
+    const clf_model_class *k = c->model.model_class;
+
+    for (size_t i = 0; i < k->input_count; i++) {
+        const clf_input_port *port = &k->inputs[i];
+        const clf_value *value = plan->call.given[i];
+
+        if ((needs >> i & 1U) == 0)
+            continue;
+        CLF_TRY(check_type(c, port, value, err));
+        if (value->tensor.rank < 0 || value->tensor.rank > CLF_MAX_RANK)
+            return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s has rank %d; want at most %d", c->family->id, port->name,
+                            (int)value->tensor.rank, CLF_MAX_RANK);
+        CLF_TRY(clf_formula_bind(c->family->id, port->name, port->shape, value->tensor.dtype, given_dims(value->tensor),
+                                 &plan->call.letters, &plan->in_dims[i], err));
+        plan->call.in[i] = clf_tensor_shape(value->tensor.dtype, plan->in_dims[i]);
+        if (!clf_shape_valid(plan->call.in[i]))
+            return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is %s; want a product below 2^63", c->family->id,
+                            port->name, CLF_TEXT(value->tensor));
+    }
+    return CLF_OK;
+}
+
+/* Type and shape of an output; a view of the caller keeps its strides when it has the shape. */
+static clf_status plan_output(const clf_connector *c, size_t port, const clf_value *output, clf_plan *plan,
+                              clf_error *err)
+{
+    const clf_output_port *o = &c->model.model_class->outputs[port];
+    const clf_dtype dtype = output->tensor.dtype == CLF_DTYPE_NONE ? CLF_F32 : output->tensor.dtype;
+    clf_dims whole, dims;
+    clf_tensor t;
+
+    if (!clf_is_float(dtype))
+        return CLF_FAIL(err, CLF_UNSUPPORTED, "%s: %s is wanted as %s; want f32, f16 or bf16", c->family->id, o->name,
+                        clf_dtype_name(dtype));
+    CLF_TRY(clf_formula_shape(c->family->id, o->name, o->shape, &plan->call.letters, &whole, &dims, err));
+    t = clf_tensor_shape(dtype, dims);
+    if (!clf_shape_valid(t))
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is %s; want a product below 2^63", c->family->id, o->name,
+                        CLF_TEXT(t));
+    if (clf_shape_is(output->tensor, dims))
+        t = output->tensor;
+    t.dtype = dtype;
+    t.mem = output->tensor.mem;
+    t.offset = output->tensor.offset;
+    plan->planned[plan->call.wanted[port]] = t;
+    plan->call.out[port] = clf_tensor_shape(dtype, whole);
+    return CLF_OK;
+}
+
+clf_status clf_plan_make(const clf_connector *c, const clf_value *inputs, size_t input_count, const clf_value *outputs,
+                         size_t output_count, clf_plan *plan, clf_error *err)
+{
+    uint32_t needs = 0;
+
+    *plan = (clf_plan){ .call = { .letters = c->model.widths } };
+    CLF_TRY(find_inputs(c, inputs, input_count, &plan->call, err));
+    CLF_TRY(find_outputs(c, outputs, output_count, &plan->call, &needs, err));
+    CLF_TRY(check_needs(c, outputs, &plan->call, err));
+    CLF_TRY(bind_inputs(c, needs, plan, err));
+    for (size_t port = 0; port < c->model.model_class->output_count; port++)
+        if (plan->call.wanted[port] != NOT_FOUND)
+            CLF_TRY(plan_output(c, port, &outputs[plan->call.wanted[port]], plan, err));
+    return CLF_OK;
+}
+
+clf_status clf_connector_plan(const clf_connector *c, const clf_value *inputs, size_t input_count, clf_value *outputs,
+                              size_t output_count, clf_error *err)
+{
+    clf_plan plan;
+
+    CLF_TRY(clf_plan_make(c, inputs, input_count, outputs, output_count, &plan, err));
+    for (size_t i = 0; i < output_count; i++)
+        outputs[i].tensor = plan.planned[i];
+    return CLF_OK;
+}
+
+uint64_t clf_connector_flop(const clf_connector *c, const clf_value *inputs, size_t input_count,
+                            const clf_value *outputs, size_t output_count)
+{
+    clf_plan plan;
+
+    if (clf_plan_make(c, inputs, input_count, outputs, output_count, &plan, NULL) != CLF_OK)
+        return 0;
+    return c->model.model_class->flop(c->model.module, &plan.call);
+}

@@ -1,0 +1,122 @@
+/* The list of families, and which of them a checkpoint is. */
+#include "models/registry.h"
+
+#include <string.h>
+
+#include "core/error.h"
+#include "core/shape.h"
+#include "core/size.h"
+#include "core/text.h"
+
+static const clf_family *const families[] = {
+    &clf_family_llava,
+    &clf_family_llava_original,
+    &clf_family_llava_next,
+    &clf_family_llava_next_video,
+    &clf_family_llava_onevision,
+    &clf_family_fast_vlm,
+    &clf_family_video_llava,
+    &clf_family_vipllava,
+    &clf_family_paligemma,
+    &clf_family_fuyu,
+    &clf_family_janus,
+    /* clfusion's own modules */
+    &clf_family_linear_projection,
+    &clf_family_mlp_projection,
+    &clf_family_llava_fusion,
+};
+
+size_t clf_family_count(void)
+{
+    return CLF_COUNT(families);
+}
+
+const char *clf_family_name(size_t index)
+{
+    return index < CLF_COUNT(families) ? families[index]->id : NULL;
+}
+
+static bool has_name(const clf_family *family, const char *name)
+{
+    if (clf_name_equal(family->id, name))
+        return true;
+    for (size_t i = 0; i < CLF_COUNT(family->spellings) && family->spellings[i] != NULL; i++)
+        if (clf_name_equal(family->spellings[i], name))
+            return true;
+    return false;
+}
+
+const clf_family *clf_family_find(const char *name)
+{
+    for (size_t i = 0; i < CLF_COUNT(families); i++)
+        if (has_name(families[i], name))
+            return families[i];
+    return NULL;
+}
+
+/* "llava, llava_next, ...": all, or clfusion's own modules alone. */
+static void list_names(bool modules_alone, char *text, size_t bytes)
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < CLF_COUNT(families); i++)
+        if (!modules_alone || families[i]->module)
+            used += clf_format(text + used, bytes - used, "%s%s", used > 0 ? ", " : "", families[i]->id);
+}
+
+static clf_status unsupported(const char *key, const char *name, bool modules_alone, clf_error *err)
+{
+    char list[400];
+
+    list_names(modules_alone, list, sizeof list);
+    return CLF_FAIL(err, CLF_UNSUPPORTED, "connector: %s is %s, which is unsupported; want one of %s", key,
+                    clf_text_quote(name, strlen(name)).text, list);
+}
+
+/* {"model_type": "clfusion", "module": NAME}. */
+static clf_status choose_module(const clf_config *config, const clf_family **family, clf_error *err)
+{
+    const char *name = NULL;
+
+    CLF_TRY(clf_config_text(config, "module", &name, err));
+    if (name == NULL)
+        return CLF_FAIL(err, CLF_BAD_FILE, "connector: module is missing; want it beside model_type clfusion");
+    *family = clf_family_find(name);
+    return *family != NULL && (*family)->module ? CLF_OK : unsupported("module", name, true, err);
+}
+
+/* Both spellings of LLaVA say model_type llava; the tensors tell them apart. */
+static clf_status tell_llava_original(const clf_tensor_source *source, const clf_family **family, clf_error *err)
+{
+    static const char *const names[] = { "mm_projector.weight", "mm_projector.0.weight" };
+
+    for (size_t i = 0; *family == &clf_family_llava && i < CLF_COUNT(names); i++) {
+        clf_host_tensor t;
+        CLF_TRY(clf_source_find(source, names[i], &t, err));
+        if (clf_host_present(t))
+            *family = &clf_family_llava_original;
+    }
+    return CLF_OK;
+}
+
+clf_status clf_family_choose(const clf_config *config, const clf_tensor_source *source, const char *name,
+                             const clf_family **family, clf_error *err)
+{
+    const char *key = name != NULL ? "family" : "model_type";
+    char list[400];
+
+    if (name == NULL)
+        CLF_TRY(clf_config_text(config, "model_type", &name, err));
+    if (name == NULL) {
+        list_names(false, list, sizeof list);
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
+                        "connector: family is not given and the configuration has no "
+                        "model_type; want one of %s",
+                        list);
+    }
+    if (clf_name_equal(name, "clfusion"))
+        return choose_module(config, family, err);
+    *family = clf_family_find(name);
+    return *family != NULL ? tell_llava_original(source, family, err) : unsupported(key, name, false, err);
+}

@@ -1,0 +1,259 @@
+/* linear: y = residual + scale · act(norm(x) · Wᵀ + b).  x [..., K], W [N, K], b [N], y and residual [..., N].
+ *
+ * The panel provider does all of it in one product.  CLBlast multiplies dense f32 rows and nothing else, so norms and
+ * casts before it are operators, and bias, activation and residual are one kernel after it. */
+#include <clfusion/linear.h>
+
+#include <string.h>
+
+#include <clfusion/cast.h>
+#include <clfusion/copy.h>
+#include <clfusion/layer_norm.h>
+#include <clfusion/rms_norm.h>
+
+#include "core/alloc.h"
+#include "core/half.h"
+#include "gemm/gemm.h"
+#include "runtime/op.h"
+
+#define CLF_OP "linear"
+
+struct clf_linear_weight {
+    clf_context *ctx;
+    const clf_gemm_provider *provider;
+    clf_gemm_weight w;
+    clf_tensor bias; /* f32 [N] or absent */
+};
+
+clf_linear_weight_desc clf_linear_weight_desc_default(void)
+{
+    return (clf_linear_weight_desc){ .struct_size = sizeof(clf_linear_weight_desc) };
+}
+
+clf_linear_options clf_linear_options_default(void)
+{
+    return (clf_linear_options){ .struct_size = sizeof(clf_linear_options), .norm_eps = 1e-5F, .residual_scale = 1.0F };
+}
+
+static clf_status weight_check(const clf_linear_weight_desc *d, clf_error *err)
+{
+    const clf_host_tensor w = d->weight, b = d->bias;
+
+    CLF_REQUIRE(err, d->struct_size == sizeof *d, CLF_INVALID_ARGUMENT,
+                "struct_size is %u; want %zu: start from clf_linear_weight_desc_default()", d->struct_size, sizeof *d);
+    CLF_REQUIRE(err, clf_is_float(w.dtype) || w.dtype == CLF_F64, CLF_UNSUPPORTED,
+                "weight is %s; want f32, f16, bf16 or f64", CLF_HOST_TEXT(w));
+    CLF_REQUIRE(err, w.rank == 2 && w.dim[0] >= 1 && w.dim[1] >= 1, CLF_INVALID_ARGUMENT,
+                "weight is %s; want [out, in], both at least 1", CLF_HOST_TEXT(w));
+    CLF_REQUIRE(err, !clf_host_present(b) || clf_is_float(b.dtype) || b.dtype == CLF_F64, CLF_UNSUPPORTED,
+                "bias is %s; want f32, f16, bf16 or f64", CLF_HOST_TEXT(b));
+    CLF_REQUIRE(err, !clf_host_present(b) || (b.rank == 1 && b.dim[0] == w.dim[0]), CLF_INVALID_ARGUMENT,
+                "bias is %s; want [%" PRId64 "], the first dimension of weight %s", CLF_HOST_TEXT(b), w.dim[0],
+                CLF_HOST_TEXT(w));
+    CLF_REQUIRE(err, d->storage == CLF_DTYPE_NONE || clf_is_float(d->storage), CLF_UNSUPPORTED,
+                "storage is %s; want f32, f16 or bf16", clf_dtype_name(d->storage));
+    return CLF_OK;
+}
+
+/* A small vector to the device, as f32. */
+static clf_status upload_bias(clf_context *ctx, clf_host_tensor b, clf_tensor *bias, clf_error *err)
+{
+    const size_t count = (size_t)b.dim[0];
+    float *values = clf_alloc(count, sizeof *values);
+    clf_stream *s = NULL;
+    clf_status status;
+
+    if (values == NULL)
+        return CLF_FAIL(err, CLF_OUT_OF_MEMORY, CLF_OP ": no memory for %zu floats", count);
+    clf_host_to_f32(b.data, b.dtype, count, values);
+    status = clf_tensor_create(ctx, CLF_F32, CLF_DIMS(b.dim[0]), bias, err);
+    if (status == CLF_OK)
+        status = clf_stream_create(ctx, NULL, &s, err);
+    if (status == CLF_OK) {
+        clf_upload(s, values, *bias);
+        status = clf_stream_finish(s, err);
+    }
+    clf_stream_destroy(s);
+    clf_free(values);
+    return status;
+}
+
+clf_status clf_linear_weight_create(clf_context *ctx, const clf_linear_weight_desc *desc, clf_linear_weight **out,
+                                    clf_error *err)
+{
+    const clf_dtype stored = desc->weight.dtype == CLF_F64 ? CLF_F32 : desc->weight.dtype;
+    clf_linear_weight *w;
+    clf_status status;
+
+    *out = NULL;
+    CLF_TRY(weight_check(desc, err));
+    w = clf_alloc(1, sizeof *w);
+    if (w == NULL)
+        return CLF_FAIL(err, CLF_OUT_OF_MEMORY, CLF_OP ": no memory for %zu bytes", sizeof *w);
+    w->ctx = ctx;
+    w->provider = clf_gemm_of(ctx);
+    w->w = (clf_gemm_weight){ .N = desc->weight.dim[0], .K = desc->weight.dim[1],
+                              .storage = desc->storage != CLF_DTYPE_NONE ? desc->storage : stored };
+    status = w->provider->pack(ctx, desc, &w->w, err);
+    if (status == CLF_OK && clf_host_present(desc->bias))
+        status = upload_bias(ctx, desc->bias, &w->bias, err);
+    if (status != CLF_OK) {
+        clf_linear_weight_destroy(w);
+        return status;
+    }
+    *out = w;
+    return CLF_OK;
+}
+
+void clf_linear_weight_destroy(clf_linear_weight *w)
+{
+    if (w == NULL)
+        return;
+    clf_tensor_free(w->ctx, &w->w.packed);
+    clf_tensor_free(w->ctx, &w->bias);
+    clf_free(w);
+}
+
+int64_t clf_linear_weight_out(const clf_linear_weight *w)
+{
+    return w->w.N;
+}
+
+int64_t clf_linear_weight_in(const clf_linear_weight *w)
+{
+    return w->w.K;
+}
+
+static clf_status options_check(const clf_linear_options *o, int64_t in, clf_tensor y, clf_error *err)
+{
+    const clf_tensor g = o->norm_weight, b = o->norm_bias, r = o->residual;
+    const bool norm = o->prologue != CLF_PROLOGUE_NONE, layer = o->prologue == CLF_PROLOGUE_LAYER_NORM;
+
+    CLF_REQUIRE(err, o->struct_size == sizeof *o, CLF_INVALID_ARGUMENT,
+                "struct_size is %u; want %zu: start from clf_linear_options_default()", o->struct_size, sizeof *o);
+    CLF_REQUIRE(err, o->prologue >= CLF_PROLOGUE_NONE && o->prologue <= CLF_PROLOGUE_RMS_NORM, CLF_INVALID_ARGUMENT,
+                "prologue is %d; want none, layer norm or RMS norm", (int)o->prologue);
+    CLF_REQUIRE(err, !norm || (isfinite(o->norm_eps) && o->norm_eps > 0.0F), CLF_INVALID_ARGUMENT,
+                "norm_eps is %g; want finite, above 0", (double)o->norm_eps);
+    CLF_REQUIRE(err, !layer || clf_present(g), CLF_INVALID_ARGUMENT, "norm_weight is absent; layer norm wants f32[%" PRId64 "]",
+                in);
+    CLF_REQUIRE(err, !norm || !clf_present(g) || (g.dtype == CLF_F32 && clf_shape_is(g, CLF_DIMS(in)) && clf_is_dense(g)),
+                CLF_INVALID_ARGUMENT, "norm_weight is %s; want dense f32[%" PRId64 "]", CLF_TEXT(g), in);
+    CLF_REQUIRE(err, !clf_present(b) || (layer && b.dtype == CLF_F32 && clf_shape_is(b, CLF_DIMS(in)) && clf_is_dense(b)),
+                CLF_INVALID_ARGUMENT, "norm_bias is %s; want dense f32[%" PRId64 "], and layer norm", CLF_TEXT(b), in);
+    CLF_REQUIRE(err, strcmp(clf_activation_name(o->activation), "unknown activation") != 0, CLF_INVALID_ARGUMENT,
+                "activation is %d; want a value of clf_activation", (int)o->activation);
+    if (!clf_present(r))
+        return CLF_OK;
+    CLF_REQUIRE_ALIKE(err, r, "residual", y, "y");
+    CLF_REQUIRE_ROWS(err, r, "residual");
+    CLF_REQUIRE(err, clf_same_memory(r, y) || !clf_may_overlap(r, y), CLF_INVALID_ARGUMENT,
+                "residual overlaps y; want y itself, or apart");
+    return CLF_OK;
+}
+
+clf_status clf_linear_check(clf_tensor x, int64_t out, int64_t in, const clf_linear_options *options, clf_tensor y,
+                            clf_error *err)
+{
+    CLF_REQUIRE_FLOAT(err, x, "x");
+    CLF_REQUIRE_SHAPE(err, x, "x");
+    CLF_REQUIRE_SHAPE(err, y, "y");
+    CLF_REQUIRE(err, clf_dim(x, -1) == in, CLF_INVALID_ARGUMENT,
+                "x is %s; want [..., %" PRId64 "], the width of weight [%" PRId64 ", %" PRId64 "]", CLF_TEXT(x), in, out, in);
+    CLF_REQUIRE(err, clf_same_rows(x, y) && clf_dim(y, -1) == out, CLF_INVALID_ARGUMENT,
+                "y is %s; want the leading dimensions of x %s and [..., %" PRId64 "]", CLF_TEXT(y), CLF_TEXT(x), out);
+    CLF_REQUIRE(err, y.dtype == CLF_F32 || y.dtype == x.dtype, CLF_UNSUPPORTED,
+                "y is %s; want f32 or the type of x %s", CLF_TEXT(y), CLF_TEXT(x));
+    CLF_REQUIRE_ROWS(err, x, "x");
+    CLF_REQUIRE_ROWS(err, y, "y");
+    CLF_REQUIRE_APART(err, x, "x", y, "y");
+    return options != NULL ? options_check(options, in, y, err) : CLF_OK;
+}
+
+/* ---- for a provider that only multiplies ---- */
+
+/* Rows with one stride between them, in f32: what CLBlast takes. */
+static bool plain_rows(clf_tensor t)
+{
+    return t.dtype == CLF_F32 && clf_is_dense(t);
+}
+
+/* x after the prologue, as dense f32: x itself, or scratch. */
+static clf_tensor prepared(clf_stream *s, clf_tensor x, const clf_linear_options *o)
+{
+    clf_tensor dense, f32 = clf_scratch(s, CLF_F32, clf_tensor_dims(x));
+    clf_rms_gain gain = CLF_RMS_PLAIN;
+
+    if (o->prologue == CLF_PROLOGUE_NONE && plain_rows(x))
+        return x;
+    if (x.dtype == CLF_F32)
+        dense = x;
+    else
+        clf_cast(s, x, dense = f32);
+    switch (o->prologue) {
+    case CLF_PROLOGUE_NONE:
+        if (x.dtype == CLF_F32)
+            clf_copy(s, x, f32);
+        break;
+    case CLF_PROLOGUE_LAYER_NORM:
+        clf_layer_norm(s, dense, o->norm_weight, o->norm_bias, o->norm_eps, f32);
+        break;
+    case CLF_PROLOGUE_RMS_NORM:
+        if (clf_present(o->norm_weight))
+            gain = o->norm_one_plus ? CLF_RMS_ONE_PLUS : CLF_RMS_WEIGHT;
+        clf_rms_norm(s, dense, o->norm_weight, gain, o->norm_eps, f32);
+        break;
+    }
+    return f32;
+}
+
+/* y = residual + scale · act(p + bias), p dense f32 [R, N]; p may be y. */
+static void epilogue(clf_stream *s, clf_tensor p, clf_tensor bias, const clf_linear_options *o, clf_tensor y)
+{
+    const uint64_t N = (uint64_t)clf_dim(y, -1);
+    const clf_options options = clf_options_types("CLF_Y", y.dtype, NULL);
+    const clf_kernel kernel = {
+        .program = CLF_OP, .entry = "clf_linear_epilogue", .options = options.text,
+        .groups = { clf_div_up(N, 1024), (uint64_t)clf_row_count(y) }, .items = 1,
+    };
+
+    CLF_LAUNCH(s, &kernel, clf_arg_rows(p), clf_arg_u32((uint32_t)N), clf_arg_memory(bias), clf_arg_u32(clf_present(bias)),
+               clf_arg_u32((uint32_t)o->activation), clf_arg_u32(clf_present(o->residual)),
+               clf_arg_f32(o->residual_scale), clf_arg_rows(o->residual), clf_arg_rows(y));
+}
+
+static void multiply_apart(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const clf_linear_options *o,
+                           clf_tensor y)
+{
+    const clf_gemm_fusion nothing = { .options = o };
+    const bool bare = !clf_present(w->bias) && o->activation == CLF_ACTIVATION_NONE && !clf_present(o->residual);
+    const bool direct = plain_rows(y) && !(clf_present(o->residual) && clf_same_memory(o->residual, y));
+    const clf_scope scope = clf_scope_open(s, NULL, -1);
+    const clf_tensor rows = prepared(s, x, o);
+    const clf_tensor p = direct ? y : clf_scratch(s, CLF_F32, clf_tensor_dims(y));
+
+    w->provider->run(s, rows, &w->w, &nothing, p);
+    if (!bare || !direct)
+        epilogue(s, p, w->bias, o, y);
+    clf_scope_close(s, scope);
+}
+
+void clf_linear(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const clf_linear_options *options, clf_tensor y)
+{
+    const clf_linear_options defaults = clf_linear_options_default();
+    const clf_linear_options *o = options != NULL ? options : &defaults;
+    const clf_gemm_fusion fusion = { .options = o, .bias = w->bias };
+
+    if (!clf_op_enter(s) || !clf_op_passed(s, clf_linear_check(x, w->w.N, w->w.K, o, y, clf_op_error(s))))
+        return;
+    if (w->ctx != clf_stream_context(s)) {
+        CLF_OP_FAIL(s, CLF_INVALID_ARGUMENT, CLF_OP ": weight belongs to another context than the stream");
+        return;
+    }
+    if (clf_element_count(y) == 0)
+        return;
+    if (w->provider->fuses)
+        w->provider->run(s, x, &w->w, &fusion, y);
+    else
+        multiply_apart(s, x, w, o, y);
+}

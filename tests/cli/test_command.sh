@@ -1,0 +1,449 @@
+#!/bin/sh
+# The command as a user meets it: exit statuses, one line for a failure, no file after a failure, JSON that is JSON,
+# and results equal to the oracle's in every folder of the test data.
+#
+#     CLF_COMMAND=build/clfusion CLF_TEST_DATA=tests/data tests/cli/test_command.sh
+#
+# Needs a device that clfusion can use.  Prints "N passed, M failed, K skipped"; the exit status is 0 when none failed.
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+command=${CLF_COMMAND:?names the built command}
+data=${CLF_TEST_DATA:-$here/../data}
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+LC_ALL=C
+export LC_ALL
+
+passed=0
+failed=0
+skipped=0
+
+pass() {
+    passed=$((passed + 1))
+}
+
+fail() {
+    failed=$((failed + 1))
+    printf 'failed: %s\n' "$1"
+    printf '  stdout: %s\n  stderr: %s\n' "$(head -c 600 "$work/stdout")" "$(head -c 600 "$work/stderr")"
+}
+
+# check NAME COMMAND...: passes when the command succeeds.
+check() {
+    check_name=$1
+    shift
+    if "$@"; then pass; else fail "$check_name"; fi
+}
+
+# run_command STATUS ARGUMENT...: runs the command, keeps its output, compares the exit status.
+run_command() {
+    want=$1
+    shift
+    "$command" "$@" >"$work/stdout" 2>"$work/stderr"
+    status=$?
+    [ "$status" -eq "$want" ]
+}
+
+one_line() {
+    [ "$(wc -l <"$work/stderr")" -eq 1 ] && grep -q '^clfusion: ' "$work/stderr"
+}
+
+# refuses NAME STATUS TEXT ARGUMENT...: exit status, exactly one line with the text on stderr, nothing on stdout.
+refuses() {
+    refuses_name=$1
+    refuses_status=$2
+    refuses_text=$3
+    shift 3
+    if run_command "$refuses_status" "$@" && one_line && grep -qF -- "$refuses_text" "$work/stderr" &&
+        [ ! -s "$work/stdout" ]; then
+        pass
+    else
+        fail "$refuses_name (status $status, want $refuses_status with '$refuses_text')"
+    fi
+}
+
+# accepts NAME ARGUMENT...: exit status 0 and a silent stderr.
+accepts() {
+    accepts_name=$1
+    shift
+    if run_command 0 "$@" && [ ! -s "$work/stderr" ]; then pass; else fail "$accepts_name (status $status)"; fi
+}
+
+shows() { # NAME TEXT: the last run printed it
+    check "$1" grep -qF -- "$2" "$work/stdout"
+}
+
+# One JSON text in the file: tokens first, then objects and arrays shrink to values until one is left.
+is_json() {
+    awk '
+        { text = text $0 "\n" }
+        END {
+            string = "\"([^\"\\\\\001-\037]|\\\\[\"\\\\/bfnrt]|\\\\u[0-9a-fA-F][0-9a-fA-F][0-9a-fA-F][0-9a-fA-F])*\""
+            gsub(string, "S", text)
+            gsub(/-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?/, "V", text)
+            gsub(/true|false|null/, "V", text)
+            gsub(/[ \t\n\r]/, "", text)
+            do {
+                before = text
+                gsub(/\{(S:[SV](,S:[SV])*)?\}/, "V", text)
+                gsub(/\[([SV](,[SV])*)?\]/, "V", text)
+            } while (text != before)
+            exit text != "V"
+        }' "$1"
+}
+
+# npy_values FILE: its numbers, one a line.  The header says type and length of itself (NumPy format 1.0).
+npy_values() {
+    length=$(od -An -t u2 -j 8 -N 2 "$1" | tr -d ' ')
+    case $(head -c $((length + 10)) "$1" | tail -c "$length") in
+    *"'<f4'"*) format=f4 ;;
+    *"'<f8'"*) format=f8 ;;
+    *"'<i8'"*) format=d8 ;;
+    *"'<i4'"*) format=d4 ;;
+    *) return 1 ;;
+    esac
+    od -An -v -t "$format" -j $((length + 10)) "$1" | tr -s ' ' '\n' | sed '/^$/d'
+}
+
+npy_header() { # FILE: the text between the length and the numbers
+    head -c $((10 + $(od -An -t u2 -j 8 -N 2 "$1" | tr -d ' '))) "$1" | tail -c +11
+}
+
+# write_npy FILE TYPE SHAPE: header from the arguments, numbers from stdin.
+write_npy() {
+    write_header="{'descr': '$2', 'fortran_order': False, 'shape': $3, }"
+    write_pad=$((117 - ${#write_header}))
+    printf '\223NUMPY\001\000\166\000%s%*s\n' "$write_header" "$write_pad" '' >"$1"
+    cat >>"$1"
+}
+
+bytes() { # COUNT TEXT: the printf text, so many times
+    bytes_left=$1
+    while [ "$bytes_left" -gt 0 ]; do
+        # shellcheck disable=SC2059 # the text is a format on purpose
+        printf "$2"
+        bytes_left=$((bytes_left - 1))
+    done
+}
+
+# same_values A B TOLERANCE: shapes equal, and |a - b| <= TOLERANCE (1 + |b|) everywhere.
+same_values() {
+    npy_values "$1" >"$work/left" && npy_values "$2" >"$work/right" && [ -s "$work/right" ] || return 1
+    [ "$(npy_header "$1" | sed "s/.*'shape'//")" = "$(npy_header "$2" | sed "s/.*'shape'//")" ] || return 1
+    paste "$work/left" "$work/right" | awk -v most="$3" '
+        NF != 2 { bad = 1 }
+        { d = $1 - $2; if (d < 0) d = -d; size = $2 < 0 ? -$2 : $2 }
+        !(d <= most * (1 + size)) { bad = 1 }
+        END { exit bad || NR == 0 }'
+}
+
+no_leftovers() { # FOLDER: nothing but what stands behind it
+    folder=$1
+    shift
+    [ "$(cd "$folder" && find . ! -name . -prune | sed 's|^\./||' | sort | tr '\n' ' ')" = "$(printf '%s\n' "$@" | sed '/^$/d' | sort | tr '\n' ' ')" ]
+}
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+usage_and_help() {
+    accepts "help" --help
+    for name in devices inspect run bench selftest; do
+        shows "help names $name" "$name"
+    done
+    accepts "version" --version
+    check "version is a number" grep -qE '^clfusion [0-9]+\.[0-9]+\.[0-9]+$' "$work/stdout"
+    for name in devices inspect run bench selftest; do
+        accepts "$name --help" "$name" --help
+        shows "$name --help shows usage" "usage: clfusion $name"
+    done
+    refuses "no command" 2 "no command"
+    refuses "unknown command" 2 "frobnicate" frobnicate
+    refuses "unknown option" 2 "--frobnicate" devices --frobnicate
+    refuses "option of another command" 2 "--input" devices --input a=b
+    refuses "option without value" 2 "--device" devices --device
+    refuses "argument too many" 2 "extra" devices extra
+    refuses "two checkpoints" 2 "two" inspect one two
+    refuses "inspect without checkpoint" 2 "no checkpoint" inspect
+    refuses "run without checkpoint" 2 "no checkpoint" run --output tokens=t.npy
+    refuses "run without output" 2 "no output" run x
+    refuses "input without file" 2 "--input is vision" run x --input vision --output tokens=t.npy
+    refuses "input with an empty name" 2 "--input is =v" run x --input =v --output tokens=t.npy
+    refuses "output twice" 2 "each name once" run x --output tokens=t.npy --output tokens=u.npy
+    refuses "two outputs in one file" 2 "two outputs" run x --output tokens=t.npy --output fused=t.npy
+    refuses "gemm" 2 "want auto|panel|clblast" run x --output tokens=t.npy --gemm blas
+    refuses "weights" 2 "want stored|f32|f16|bf16" run x --output tokens=t.npy --weights q4
+    refuses "output type" 2 "want f32|f16" run x --output tokens=t.npy --output-type bf16
+    refuses "set without a value" 2 "want KEY=VALUE" run x --output tokens=t.npy --set key
+    for value in 0 -1 1x "" 99999999999999999999; do
+        refuses "repeat '$value'" 2 "--repeat is $value" run x --output tokens=t.npy "--repeat=$value"
+    done
+}
+
+later_parts() {
+    refuses "plan" 1 "unsupported" plan llava --size 336x336
+    refuses "diagnose" 1 "unsupported" diagnose "$data/llava_basic"
+    for option in "image=a.png" "heatmap=a.png=b.png" "position=3" "head=1" "layer=0" "grid=2x2"; do
+        refuses "--$option" 1 "unsupported" run x --output tokens=t.npy "--$option"
+    done
+}
+
+device_list() {
+    accepts "devices" devices
+    shows "a device is picked" "picked"
+    accepts "devices --json" devices --json
+    check "devices --json is JSON" is_json "$work/stdout"
+    shows "devices --json tells the reason" '"reason"'
+    accepts "devices by number" devices --device 0:0
+    refuses "no such device" 1 "no-such-device" devices --device no-such-device
+    refuses "no such device in a run" 1 "no-such-device" selftest --device no-such-device
+    CLFUSION_DEVICE=from-environment
+    export CLFUSION_DEVICE
+    refuses "the environment names the device" 1 "from-environment" devices
+    unset CLFUSION_DEVICE
+    mkdir -p "$work/no_drivers"
+    if (
+        OCL_ICD_VENDORS=$work/no_drivers
+        export OCL_ICD_VENDORS
+        run_command 1 devices && one_line && run_command 1 selftest && one_line && [ ! -s "$work/stdout" ]
+    ); then pass; else fail "no OpenCL is one calm line"; fi
+    mkdir -p "$work/no_loader"
+    echo none >"$work/no_loader/libOpenCL.so.1"
+    echo none >"$work/no_loader/libOpenCL.so"
+    if (
+        LD_LIBRARY_PATH=$work/no_loader
+        export LD_LIBRARY_PATH
+        run_command 1 devices && one_line && grep -q OpenCL "$work/stderr" && run_command 0 bench --list
+    ); then pass; else fail "no OpenCL loader is one calm line"; fi
+    if [ -w /dev/full ]; then
+        "$command" devices >/dev/full 2>"$work/stderr"
+        status=$?
+        check "a full disk behind stdout" [ "$status" -eq 1 ]
+        check "a full disk is one line" one_line
+    else
+        skipped=$((skipped + 1))
+        echo "skipped: /dev/full is not there"
+    fi
+}
+
+inspection() {
+    accepts "inspect" inspect "$data/llava_basic"
+    for text in llava "[B, N, 40]" "[B, N, 56]" multi_modal_projector.linear_1.weight "[56, 40]" 5488 21952; do
+        shows "inspect shows $text" "$text"
+    done
+    accepts "inspect --json" inspect "$data/llava_basic" --json
+    check "inspect --json is JSON" is_json "$work/stdout"
+    shows "FLOP of a call" '"flop": 6193152' # 576 tokens of 40 * 56 + 56 * 56 multiply-adds
+    accepts "inspect as f16" inspect "$data/llava_basic" --weights f16 --json
+    refuses "inspect nothing" 1 "$work/nothing" inspect "$work/nothing"
+    mkdir -p "$work/broken"
+    cp "$data/llava_basic/config.json" "$work/broken/"
+    head -c 100 "$data/llava_basic/model.safetensors" >"$work/broken/model.safetensors"
+    refuses "a cut checkpoint" 1 "safetensors" inspect "$work/broken"
+    refuses "an unknown family" 1 "unsupported" inspect "$data/llava_basic" --family frobnicator
+    mkdir -p "$work/hostile"
+    cp "$data/llava_basic/model.safetensors" "$work/hostile/"
+    printf '{"model_type": "a\\nb\\u001b[31m"}' >"$work/hostile/config.json"
+    refuses "a newline in a path" 1 "no?where" inspect "$work/no
+where"
+    refuses "a hostile family stays one line" 1 "unsupported" inspect "$work/hostile"
+}
+
+# Every folder: what in_*.npy there is goes in, every out_*.npy must come out.
+oracle() {
+    for folder in "$data"/*/; do
+        name=$(basename "$folder")
+        set -- run "$folder"
+        for file in "$folder"in_*.npy; do
+            input=$(basename "$file" .npy)
+            set -- "$@" --input "${input#in_}=$file"
+        done
+        for file in "$folder"out_*.npy; do
+            output=$(basename "$file" .npy)
+            set -- "$@" --output "${output#out_}=$work/$output.npy"
+        done
+        [ -f "$folder/command_line" ] && eval "set -- \"\$@\" $(cat "$folder/command_line")"
+        if ! run_command 0 "$@"; then
+            fail "$name: status $status"
+            continue
+        fi
+        for file in "$folder"out_*.npy; do
+            check "$name: $(basename "$file")" same_values "$work/$(basename "$file")" "$file" "$(tolerance "$name")"
+        done
+        rm -f "$work"/out_*.npy
+    done
+}
+
+# f32 rounding of sums of at most some thousand terms; the oracle computes f16 and bf16 checkpoints in f32, too.
+tolerance() {
+    echo 2e-5
+}
+
+llava="$data/llava_basic"
+
+running() {
+    vision=$llava/in_vision.npy
+    out=$work/out
+    mkdir -p "$out"
+    accepts "run" run "$llava" --input "vision=$vision" --output "tokens=$out/t.npy"
+    shows "run names the file" "$out/t.npy"
+    check "no temporary file is left" no_leftovers "$out" t.npy
+    accepts "run --json" run "$llava" --input "vision=$vision" --output "tokens=$out/t2.npy" --json
+    check "run --json is JSON" is_json "$work/stdout"
+    check "two runs give the same bits" cmp -s "$out/t.npy" "$out/t2.npy"
+    accepts "f16 result" run "$llava" --input "vision=$vision" --output "tokens=$out/h.npy" --output-type f16
+    check "f16 in the header" grep -q "'<f2'" "$out/h.npy"
+    accepts "f16 weights" run "$llava" --input "vision=$vision" --output "tokens=$out/w.npy" --weights f16
+    check "f16 weights are near" same_values "$out/w.npy" "$out/t.npy" 4e-3
+    check "f16 weights are other weights" differ "$out/w.npy" "$out/t.npy"
+    accepts "another activation" run "$llava" --input "vision=$vision" --output "tokens=$out/r.npy" \
+        --set projector_hidden_act=relu
+    check "--set changes the result" differ "$out/r.npy" "$out/t.npy"
+    accepts "one file with --family" run "$llava/model.safetensors" --family llava --input "vision=$vision" \
+        --output "tokens=$out/s.npy"
+    check "the file alone gives the same bits" cmp -s "$out/s.npy" "$out/t.npy"
+    rm -rf "$out"
+}
+
+differ() {
+    ! cmp -s "$1" "$2"
+}
+
+timing() {
+    out=$work/out
+    mkdir -p "$out"
+    accepts "repeat" run "$llava" --input "vision=$llava/in_vision.npy" --output "tokens=$out/t.npy" --repeat 3
+    for text in first_call_ms minimum_ms median_ms gflops peak_device_bytes; do
+        shows "repeat prints $text" "$text"
+    done
+    check "repeat writes the right result" same_values "$out/t.npy" "$llava/out_tokens.npy" 2e-5
+    accepts "repeat as JSON" run "$llava" --input "vision=$llava/in_vision.npy" --output "tokens=$out/t.npy" \
+        --repeat 3 --json --profile "$out/p.json"
+    check "repeat --json is JSON" is_json "$work/stdout"
+    check "the profile is JSON" is_json "$out/p.json"
+    check "the profile has kernels" grep -q '"ph": "X"' "$out/p.json"
+    check "no temporary file is left" no_leftovers "$out" t.npy p.json
+    accepts "a name that JSON must escape" run "$llava" --input "vision=$llava/in_vision.npy" \
+        --output "tokens=$out/a\"b\\c	d.npy" --json
+    check "the escaped name is JSON" is_json "$work/stdout"
+    rm -rf "$out"
+}
+
+# The same numbers in every type: 1.0 in two rows of 40.
+types() {
+    out=$work/out
+    mkdir -p "$out"
+    bytes 80 '\000\000\200\077' | write_npy "$out/f32.npy" '<f4' '(1, 2, 40)'
+    bytes 80 '\000\000\000\000\000\000\360\077' | write_npy "$out/f64.npy" '<f8' '(1, 2, 40)'
+    bytes 80 '\000\074' | write_npy "$out/f16.npy" '<f2' '(1, 2, 40)'
+    bytes 80 '\000\000\200\077' | write_npy "$out/rows.npy" '<f4' '(2, 40)'
+    for type in f32 f64 f16 rows; do
+        accepts "$type values" run "$llava" --input "vision=$out/$type.npy" --output "tokens=$out/t_$type.npy"
+    done
+    check "f64 equals f32" cmp -s "$out/t_f64.npy" "$out/t_f32.npy"
+    check "f16 equals f32" same_values "$out/t_f16.npy" "$out/t_f32.npy" 1e-6
+    check "a missing batch is missing in the output" grep -q "(2, 56)" "$out/t_rows.npy"
+
+    fusion=$data/llava_fusion_mlp
+    ids=$(npy_values "$fusion/in_text_ids.npy" | tr '\n' ' ')
+    shape=$(npy_header "$fusion/in_text_ids.npy" | sed "s/.*'shape': \(([^)]*)\).*/\1/")
+    for id in $ids; do bytes 1 "\\$(printf %03o "$id")"; done | write_npy "$out/u8.npy" '|u1' "$shape"
+    for id in $ids; do bytes 1 "\\$(printf %03o "$id")\\000\\000\\000"; done | write_npy "$out/i32.npy" '<i4' "$shape"
+    for type in u8 i32; do
+        accepts "$type ids" run "$fusion" --input "vision=$fusion/in_vision.npy" --input "text_ids=$out/$type.npy" \
+            --output "fused=$out/fused.npy"
+        check "$type ids give the oracle's result" same_values "$out/fused.npy" "$fusion/out_fused.npy" 2e-5
+    done
+    rm -rf "$out"
+}
+
+# keeps NAME TEXT ARGUMENT...: a run that fails leaves the folder as it was.
+keeps() {
+    keeps_name=$1
+    keeps_text=$2
+    shift 2
+    refuses "$keeps_name" 1 "$keeps_text" run "$@"
+    check "$keeps_name: nothing appears" no_leftovers "$out" old.npy
+    check "$keeps_name: what was there stays" grep -q '^old$' "$out/old.npy"
+}
+
+failures() {
+    vision=$llava/in_vision.npy
+    out=$work/out
+    in=$work/in
+    mkdir -p "$out" "$in"
+    echo old >"$out/old.npy"
+    bytes 0 x | write_npy "$in/zero.npy" '<f4' '(1, 0, 40)'
+    bytes 80 '\000\000\200\077' | write_npy "$in/wide.npy" '<f4' '(1, 2, 41)'
+    bytes 82 '\000\000\200\077' | write_npy "$in/odd.npy" '<f4' '(1, 2, 41)'
+    bytes 81 '\000\000\200\077' | write_npy "$in/long.npy" '<f4' '(1, 2, 40)'
+    bytes 80 '\000\000\200\077' | write_npy "$in/words.npy" '<i4' '(1, 2, 40)'
+    echo "no npy" >"$in/text.npy"
+
+    keeps "a missing input" "vision" "$llava" --output "tokens=$out/old.npy"
+    keeps "an unknown input" "pixels" "$llava" --input "vision=$vision" --input "pixels=$vision" \
+        --output "tokens=$out/old.npy"
+    keeps "an unknown output" "logits" "$llava" --input "vision=$vision" --output "logits=$out/old.npy"
+    keeps "a missing file" "$in/none.npy" "$llava" --input "vision=$in/none.npy" --output "tokens=$out/old.npy"
+    keeps "no npy file" "text.npy" "$llava" --input "vision=$in/text.npy" --output "tokens=$out/old.npy"
+    keeps "bytes behind the array" "long.npy" "$llava" --input "vision=$in/long.npy" --output "tokens=$out/old.npy"
+    keeps "too few bytes" "wide.npy" "$llava" --input "vision=$in/wide.npy" --output "tokens=$out/old.npy"
+    keeps "another width" "41" "$llava" --input "vision=$in/odd.npy" --output "tokens=$out/old.npy"
+    keeps "zero tokens" "[1, 0, 40]" "$llava" --input "vision=$in/zero.npy" --output "tokens=$out/old.npy"
+    keeps "whole numbers as values" "i32" "$llava" --input "vision=$in/words.npy" --output "tokens=$out/old.npy"
+    keeps "no checkpoint" "$work/nothing" "$work/nothing" --input "vision=$vision" --output "tokens=$out/old.npy"
+    keeps "no folder for one of two outputs" "$out/none/t.npy" "$data/llava_fusion_mlp" \
+        --input "vision=$data/llava_fusion_mlp/in_vision.npy" \
+        --input "text_ids=$data/llava_fusion_mlp/in_text_ids.npy" \
+        --output "fused=$out/old.npy" --output "tokens=$out/none/t.npy"
+    keeps "no folder for the profile" "$out/none/p.json" "$llava" --input "vision=$vision" \
+        --output "tokens=$out/old.npy" --profile "$out/none/p.json"
+    keeps "an unsupported family" "unsupported" "$llava" --input "vision=$vision" --output "tokens=$out/old.npy" \
+        --family frobnicator
+    keeps "a newline in a name" "want one of vision" "$llava" --input "vi
+sion=$vision" --output "tokens=$out/old.npy"
+    rm -rf "$out" "$in"
+}
+
+suite() {
+    accepts "selftest" selftest
+    for family in linear projector layer_norm rms_norm l2_norm activate add scale copy cast gather; do
+        check "selftest: $family" grep -qE "^$family +passed" "$work/stdout"
+    done
+    accepts "selftest --json" selftest --json
+    check "selftest --json is JSON" is_json "$work/stdout"
+    accepts "selftest with f16 weights" selftest --weights f16
+    for kernels in simd tile ref; do
+        CLFUSION_KERNELS=$kernels
+        export CLFUSION_KERNELS
+        accepts "selftest with $kernels kernels" selftest
+        unset CLFUSION_KERNELS
+    done
+    accepts "bench --list" bench --list
+    shows "the list names cases" "projector.llava_1_5_7b"
+    accepts "bench --list --json" bench --list --json
+    check "bench --list --json is JSON" is_json "$work/stdout"
+    accepts "one case" bench rms_norm.latents --repeat 3
+    shows "the case is there" "rms_norm.latents"
+    accepts "one case as JSON" bench linear.qformer --repeat 3 --json
+    check "bench --json is JSON" is_json "$work/stdout"
+    shows "bench measures the peak" '"peak_fma_gflops"'
+    refuses "an unknown case" 1 "no_such_case" bench no_such_case
+}
+
+: >"$work/stdout"
+: >"$work/stderr"
+usage_and_help
+later_parts
+device_list
+inspection
+oracle
+running
+timing
+types
+failures
+suite
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,282 @@
+/* linear, with the provider that CLF_TEST_GEMM names. */
+#include <math.h>
+#include <string.h>
+
+#include "ref/linear.h"
+
+typedef struct shape {
+    int64_t M, N, K;
+} shape;
+
+static const clf_dtype types[] = { CLF_F32, CLF_F16, CLF_BF16 };
+
+/* Runs one layer and compares with the reference. */
+static void check(clf_test *t, clf_tensor x, const clf_ref_linear *w, const clf_linear_options *o, clf_tensor y)
+{
+    const size_t count = (size_t)clf_element_count(y);
+    double *want = clf_test_memory(t, count * sizeof *want), *bound = clf_test_memory(t, count * sizeof *bound);
+
+    clf_ref_linear_run(t, x, w, o, want, bound);
+    clf_linear(t->stream, x, w->packed, o, y);
+    clf_test_within(t, y, want, bound);
+}
+
+static void agrees_with_the_double_reference(void **state)
+{
+    static const shape shapes[] = { { 1, 1, 1 },    { 1, 7, 5 },     { 2, 33, 31 },  { 3, 64, 7 },    { 5, 65, 64 },
+                                    { 7, 31, 257 }, { 12, 32, 100 }, { 13, 96, 33 }, { 25, 100, 129 }, { 64, 48, 65 },
+                                    { 93, 37, 53 }, { 144, 33, 17 }, { 1, 300, 513 } };
+    clf_test *t = *state;
+
+    for (size_t i = 0; i < CLF_COUNT(shapes) * CLF_COUNT(types); i++) {
+        const shape s = shapes[i / CLF_COUNT(types)];
+        const clf_dtype stored = types[i % CLF_COUNT(types)];
+        clf_linear_options o = clf_linear_options_default();
+        clf_ref_linear w = clf_ref_linear_create(t, t->ctx, stored, s.N, s.K, i % 2 == 0, 0);
+        const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(s.M, s.K));
+
+        check(t, x, &w, &o, clf_test_empty(t, CLF_F32, CLF_DIMS(s.M, s.N)));
+        clf_linear_weight_destroy(w.packed);
+    }
+}
+
+static void whole_numbers_are_exact(void **state)
+{
+    static const shape shapes[] = { { 1, 1, 1 }, { 1, 33, 64 }, { 7, 93, 144 }, { 12, 31, 65 }, { 93, 144, 7 }, { 97, 65, 63 } };
+    clf_test *t = *state;
+
+    for (size_t i = 0; i < CLF_COUNT(shapes); i++) {
+        const shape s = shapes[i];
+        clf_ref_linear w = clf_ref_linear_create(t, t->ctx, i % 2 ? CLF_F16 : CLF_F32, s.N, s.K, true, 30);
+        const clf_tensor x = clf_test_integers(t, CLF_F32, CLF_DIMS(s.M, s.K), 60);
+        const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(s.M, s.N));
+        double *want = clf_test_memory(t, (size_t)(s.M * s.N) * sizeof *want);
+        double *bound = clf_test_memory(t, (size_t)(s.M * s.N) * sizeof *bound);
+        const clf_linear_options o = clf_linear_options_default();
+
+        clf_ref_linear_run(t, x, &w, &o, want, bound);
+        clf_linear(t->stream, x, w.packed, NULL, y);
+        clf_test_exact(t, y, want);
+        clf_linear_weight_destroy(w.packed);
+    }
+}
+
+static void every_activation_and_residual_agrees(void **state)
+{
+    clf_test *t = *state;
+    clf_ref_linear w = clf_ref_linear_create(t, t->ctx, CLF_F32, 70, 45, true, 0);
+    const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(2, 9, 45));
+
+    for (int a = CLF_ACTIVATION_NONE; a <= CLF_RELU2; a++)
+        for (int residual = 0; residual < 3; residual++) {
+            clf_linear_options o = clf_linear_options_default();
+            clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(2, 9, 70));
+
+            o.activation = (clf_activation)a;
+            o.residual_scale = residual == 2 ? -0.375F : 1.0F;
+            if (residual > 0)
+                o.residual = clf_test_normal(t, CLF_F32, CLF_DIMS(2, 9, 70));
+            check(t, x, &w, &o, y);
+        }
+    clf_linear_weight_destroy(w.packed);
+}
+
+static void norms_before_the_product_agree(void **state)
+{
+    static const int64_t widths[] = { 1, 15, 16, 17, 65, 333 };
+    clf_test *t = *state;
+
+    for (size_t i = 0; i < CLF_COUNT(widths) * 5; i++) {
+        const int64_t K = widths[i / 5];
+        clf_ref_linear w = clf_ref_linear_create(t, t->ctx, CLF_F32, 33, K, true, 0);
+        clf_linear_options o = clf_linear_options_default();
+
+        o.norm_eps = 1e-6F;
+        o.prologue = i % 5 < 2 ? CLF_PROLOGUE_LAYER_NORM : CLF_PROLOGUE_RMS_NORM;
+        if (i % 5 != 4)
+            o.norm_weight = clf_test_uniform(t, CLF_F32, CLF_DIMS(K), 0.5, 1.5);
+        if (i % 5 == 1)
+            o.norm_bias = clf_test_normal(t, CLF_F32, CLF_DIMS(K));
+        o.norm_one_plus = i % 5 == 3;
+        check(t, clf_test_uniform(t, CLF_F32, CLF_DIMS(14, K), 0.5, 2.0), &w, &o,
+              clf_test_empty(t, CLF_F32, CLF_DIMS(14, 33)));
+        clf_linear_weight_destroy(w.packed);
+    }
+}
+
+static void half_types_of_x_and_y_agree(void **state)
+{
+    clf_test *t = *state;
+
+    for (size_t i = 0; i < 9; i++) {
+        const clf_dtype x_type = types[i / 3], y_type = i % 3 == 0 ? CLF_F32 : x_type;
+        clf_ref_linear w = clf_ref_linear_create(t, t->ctx, types[i % 3], 50, 40, true, 0);
+        clf_linear_options o = clf_linear_options_default();
+
+        o.activation = CLF_GELU;
+        o.residual = clf_test_normal(t, y_type, CLF_DIMS(13, 50));
+        check(t, clf_test_normal(t, x_type, CLF_DIMS(13, 40)), &w, &o, clf_test_empty(t, y_type, CLF_DIMS(13, 50)));
+        clf_linear_weight_destroy(w.packed);
+    }
+}
+
+/* x and y are parts of longer sequences: their neighbours and the guards stay. */
+static void views_leave_their_neighbours_alone(void **state)
+{
+    clf_test *t = *state;
+    clf_ref_linear w = clf_ref_linear_create(t, t->ctx, CLF_F32, 20, 24, true, 0);
+    const clf_tensor long_x = clf_test_normal(t, CLF_F32, CLF_DIMS(3, 9, 24));
+    const clf_tensor long_y = clf_test_normal(t, CLF_F32, CLF_DIMS(3, 11, 20));
+    const clf_tensor x = clf_slice(t->stream, long_x, 1, 2, 5), y = clf_slice(t->stream, long_y, 1, 4, 5);
+    const clf_linear_options o = clf_linear_options_default();
+
+    check(t, x, &w, &o, y);
+    clf_test_exact(t, clf_slice(t->stream, long_y, 1, 0, 4), clf_test_given(t, clf_slice(t->stream, long_y, 1, 0, 4)));
+    clf_test_exact(t, clf_slice(t->stream, long_y, 1, 9, 2), clf_test_given(t, clf_slice(t->stream, long_y, 1, 9, 2)));
+    clf_linear_weight_destroy(w.packed);
+}
+
+static void a_residual_in_place_equals_one_apart_bit_for_bit(void **state)
+{
+    clf_test *t = *state;
+    clf_ref_linear w = clf_ref_linear_create(t, t->ctx, CLF_F32, 37, 41, true, 0);
+    const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(15, 41)), r = clf_test_normal(t, CLF_F32, CLF_DIMS(15, 37));
+    const clf_tensor in_place = clf_test_empty(t, CLF_F32, CLF_DIMS(15, 37));
+    const clf_tensor apart = clf_test_empty(t, CLF_F32, CLF_DIMS(15, 37));
+    clf_linear_options o = clf_linear_options_default();
+
+    o.residual = r;
+    clf_linear(t->stream, x, w.packed, &o, apart);
+    clf_copy(t->stream, r, in_place);
+    o.residual = in_place;
+    clf_linear(t->stream, x, w.packed, &o, in_place);
+    clf_test_same_bits(t, in_place, apart);
+    clf_linear_weight_destroy(w.packed);
+}
+
+static void equal_rows_give_equal_bits_in_any_batch(void **state)
+{
+    static const int64_t batches[] = { 1, 2, 4, 5, 8, 9, 13, 32, 33 };
+    clf_test *t = *state;
+    clf_ref_linear w = clf_ref_linear_create(t, t->ctx, CLF_F32, 70, 130, true, 0);
+    const clf_tensor all = clf_test_normal(t, CLF_F32, CLF_DIMS(40, 130));
+    const clf_tensor y_all = clf_test_empty(t, CLF_F32, CLF_DIMS(40, 70));
+    clf_linear_options o = clf_linear_options_default();
+
+    if (strcmp(clf_context_gemm(t->ctx), "panel") != 0)
+        skip(); /* CLBlast routes by the sizes and promises no order */
+    o.prologue = CLF_PROLOGUE_LAYER_NORM;
+    o.norm_weight = clf_test_uniform(t, CLF_F32, CLF_DIMS(130), 0.5, 1.5);
+    o.activation = CLF_GELU;
+    clf_linear(t->stream, all, w.packed, &o, y_all);
+    for (size_t i = 0; i < CLF_COUNT(batches); i++) {
+        const int64_t M = batches[i], at = 40 - M;
+        const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(M, 70));
+
+        clf_linear(t->stream, clf_slice(t->stream, all, 0, at, M), w.packed, &o, y);
+        clf_test_same_bits(t, y, clf_slice(t->stream, y_all, 0, at, M));
+    }
+    clf_linear_weight_destroy(w.packed);
+}
+
+static void a_run_repeats_its_bits(void **state)
+{
+    clf_test *t = *state;
+    clf_ref_linear w = clf_ref_linear_create(t, t->ctx, CLF_F32, 65, 64, true, 0);
+    const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(29, 64));
+    const clf_tensor a = clf_test_empty(t, CLF_F32, CLF_DIMS(29, 65)), b = clf_test_empty(t, CLF_F32, CLF_DIMS(29, 65));
+
+    clf_linear(t->stream, x, w.packed, NULL, a);
+    clf_linear(t->stream, x, w.packed, NULL, b);
+    clf_test_same_bits(t, a, b);
+    clf_linear_weight_destroy(w.packed);
+}
+
+static void a_nan_stays_in_its_row(void **state)
+{
+    clf_test *t = *state;
+    clf_ref_linear w = clf_ref_linear_create(t, t->ctx, CLF_F32, 19, 23, true, 0);
+    double values[13 * 23];
+    const double *got;
+    clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(13, 19));
+
+    for (size_t i = 0; i < CLF_COUNT(values); i++)
+        values[i] = i == 5 * 23 + 7 ? (double)NAN : 1.0;
+    clf_linear(t->stream, clf_test_from(t, CLF_F32, CLF_DIMS(13, 23), values), w.packed, NULL, y);
+    got = clf_test_values(t, y);
+    for (size_t i = 0; i < 13 * 19; i++)
+        assert_int_equal(i / 19 == 5, isnan(got[i]) != 0);
+    clf_linear_weight_destroy(w.packed);
+}
+
+static void no_rows_is_a_success_that_does_nothing(void **state)
+{
+    clf_test *t = *state;
+    clf_ref_linear w = clf_ref_linear_create(t, t->ctx, CLF_F32, 19, 23, true, 0);
+
+    clf_linear(t->stream, clf_test_empty(t, CLF_F32, CLF_DIMS(0, 23)), w.packed, NULL,
+               clf_test_empty(t, CLF_F32, CLF_DIMS(0, 19)));
+    assert_int_equal(clf_stream_finish(t->stream, NULL), CLF_OK);
+    clf_linear_weight_destroy(w.packed);
+}
+
+static void many_rows_are_worked_off_in_blocks(void **state)
+{
+    clf_test *t = *state;
+    const int64_t M = clf_test_small_only(t) ? 300 : 100000;
+    clf_ref_linear w = clf_ref_linear_create(t, t->ctx, CLF_F32, 3, 100, true, 7);
+    const clf_tensor x = clf_test_integers(t, CLF_F32, CLF_DIMS(M, 100), 9);
+    const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(M, 3));
+    double *want = clf_test_memory(t, (size_t)M * 3 * sizeof *want), *bound = clf_test_memory(t, (size_t)M * 3 * sizeof *bound);
+    const clf_linear_options o = clf_linear_options_default();
+
+    clf_ref_linear_run(t, x, &w, &o, want, bound);
+    clf_linear(t->stream, x, w.packed, NULL, y);
+    clf_test_exact(t, y, want);
+    clf_linear_weight_destroy(w.packed);
+}
+
+static void storage_other_than_the_source_rounds_once(void **state)
+{
+    clf_test *t = *state;
+    float weight[17 * 40];
+    double rounded[17 * 40];
+    const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(6, 40)), y = clf_test_empty(t, CLF_F32, CLF_DIMS(6, 17));
+    double *want = clf_test_memory(t, sizeof(double) * 6 * 17), *bound = clf_test_memory(t, sizeof(double) * 6 * 17);
+    clf_linear_weight_desc d = clf_linear_weight_desc_default();
+    const clf_linear_options o = clf_linear_options_default();
+    clf_ref_linear w = { .N = 17, .K = 40, .dtype = CLF_F16, .weight = rounded };
+    clf_error err = { 0 };
+
+    for (size_t i = 0; i < CLF_COUNT(weight); i++) {
+        weight[i] = (float)(clf_test_random(t) - 0.5);
+        rounded[i] = (double)clf_f16_to_f32(clf_f32_to_f16(weight[i]));
+    }
+    d.weight = (clf_host_tensor){ .data = weight, .dtype = CLF_F32, .rank = 2, .dim = { 17, 40 } };
+    d.storage = CLF_F16;
+    assert_int_equal(clf_linear_weight_create(t->ctx, &d, &w.packed, &err), CLF_OK);
+    clf_ref_linear_run(t, x, &w, &o, want, bound);
+    clf_linear(t->stream, x, w.packed, NULL, y);
+    clf_test_within(t, y, want, bound);
+    clf_linear_weight_destroy(w.packed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CLF_TEST(agrees_with_the_double_reference),
+        CLF_TEST(whole_numbers_are_exact),
+        CLF_TEST(every_activation_and_residual_agrees),
+        CLF_TEST(norms_before_the_product_agree),
+        CLF_TEST(half_types_of_x_and_y_agree),
+        CLF_TEST(views_leave_their_neighbours_alone),
+        CLF_TEST(a_residual_in_place_equals_one_apart_bit_for_bit),
+        CLF_TEST(equal_rows_give_equal_bits_in_any_batch),
+        CLF_TEST(a_run_repeats_its_bits),
+        CLF_TEST(a_nan_stays_in_its_row),
+        CLF_TEST(no_rows_is_a_success_that_does_nothing),
+        CLF_TEST(many_rows_are_worked_off_in_blocks),
+        CLF_TEST(storage_other_than_the_source_rounds_once),
+    };
+    return CLF_TEST_MAIN(tests);
+}

@@ -1,0 +1,38 @@
+/* References of the operators in double, from inputs already rounded to their stored type, each with a bound for f32
+ * arithmetic that is derived, not tuned.  clf_test_within adds half an ulp of the stored type.
+ *
+ * u = 2^-24 is half the distance of 1 from the next f32: + - x and fma err by u of their result, 1 ulp is at most 2 u.
+ * What a device may do, by the OpenCL C table: quotient 2.5 ulp, root 3 ulp, exp 3 ulp. */
+#ifndef CLF_TESTS_REF_H
+#define CLF_TESTS_REF_H
+
+#include "harness.h"
+
+#define CLF_U 0x1p-24
+#define CLF_U_QUOTIENT (5 * CLF_U)
+#define CLF_U_ROOT (6 * CLF_U)
+#define CLF_TINY 0x1p-126 /* devices may flush what is smaller */
+
+/* Values and bounds of the elements of y, row-major; they live until the test ends. */
+typedef struct clf_expected {
+    double *value;
+    double *bound;
+} clf_expected;
+clf_expected clf_expected_new(clf_test *t, clf_tensor y);
+
+/* Additions that one term of a sum over a row of C passes at most, in the kernels that the context has chosen. */
+double clf_ref_additions(const clf_test *t, int64_t C);
+
+clf_expected clf_ref_layer_norm(clf_test *t, clf_tensor x, clf_tensor weight, clf_tensor bias, float eps);
+clf_expected clf_ref_rms_norm(clf_test *t, clf_tensor x, clf_tensor weight, clf_rms_gain gain, float eps);
+clf_expected clf_ref_l2_norm(clf_test *t, clf_tensor x, float eps);
+clf_expected clf_ref_activate(clf_test *t, clf_tensor x, clf_activation activation);
+
+/* These round like the kernels and are exact. */
+double *clf_ref_add(clf_test *t, clf_tensor a, clf_tensor b, float scale);
+double *clf_ref_scale(clf_test *t, clf_tensor x, float factor);
+
+/* Rows of y without one in the table are NaN, as clf_test_empty fills them. */
+double *clf_ref_gather(clf_test *t, clf_tensor table, const int32_t *index, clf_tensor y);
+
+#endif

@@ -1,0 +1,427 @@
+/* Counting and failing shims. */
+#include "shims.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <clfusion/memory.h>
+
+static const clf_cl_table *real;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static clf_shim_counts counts;
+static struct {
+    long k, calls, allocation_k, allocations, enqueued_after;
+    bool from, allocation_from;
+    const char *failed, *only;
+    cl_int only_code;
+} plan;
+
+/* ---- counting ---- */
+
+static void count(long *counter, long by)
+{
+    pthread_mutex_lock(&lock);
+    *counter += by;
+    pthread_mutex_unlock(&lock);
+}
+
+/* The code to fail with, or CL_SUCCESS to go on. */
+static cl_int verdict(const char *name, cl_int code)
+{
+    cl_int result = CL_SUCCESS;
+
+    pthread_mutex_lock(&lock);
+    plan.calls++;
+    if (plan.only != NULL && strcmp(plan.only, name) == 0)
+        result = plan.only_code;
+    else if (plan.k > 0 && (plan.calls == plan.k || (plan.from && plan.calls > plan.k)))
+        result = code;
+    if (result != CL_SUCCESS && plan.failed == NULL)
+        plan.failed = name;
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+static void enqueued(void)
+{
+    pthread_mutex_lock(&lock);
+    counts.enqueued++;
+    if (plan.failed != NULL)
+        plan.enqueued_after++;
+    pthread_mutex_unlock(&lock);
+}
+
+#define FAIL(name, code)                                                                                               \
+    const cl_int failure = verdict(name, code);                                                                        \
+    if (failure != CL_SUCCESS)                                                                                         \
+        return failure
+
+/* A creating function returns an object and gives its code through a pointer. */
+#define FAIL_CREATE(name, code)                                                                                        \
+    const cl_int failure = verdict(name, code);                                                                        \
+    if (failure != CL_SUCCESS) {                                                                                       \
+        if (result != NULL)                                                                                            \
+            *result = failure;                                                                                         \
+        return NULL;                                                                                                   \
+    }
+
+/* ---- the table ---- */
+
+static cl_int get_platform_ids(cl_uint entries, cl_platform_id *ids, cl_uint *found)
+{
+    FAIL("clGetPlatformIDs", -1001);
+    return real->GetPlatformIDs(entries, ids, found);
+}
+
+static cl_context create_context(const cl_context_properties *properties, cl_uint n, const cl_device_id *devices,
+                                 void (*notify)(const char *, const void *, size_t, void *), void *user, cl_int *result)
+{
+    cl_context c;
+
+    FAIL_CREATE("clCreateContext", CL_OUT_OF_RESOURCES);
+    c = real->CreateContext(properties, n, devices, notify, user, result);
+    count(&counts.contexts, c != NULL);
+    return c;
+}
+
+static cl_int retain_context(cl_context c)
+{
+    FAIL("clRetainContext", CL_OUT_OF_RESOURCES);
+    count(&counts.contexts, 1);
+    return real->RetainContext(c);
+}
+
+static cl_int release_context(cl_context c)
+{
+    count(&counts.contexts, -1);
+    return real->ReleaseContext(c);
+}
+
+static cl_command_queue create_queue(cl_context c, cl_device_id d, cl_command_queue_properties p, cl_int *result)
+{
+    cl_command_queue q;
+
+    FAIL_CREATE("clCreateCommandQueue", CL_OUT_OF_HOST_MEMORY);
+    q = real->CreateCommandQueue(c, d, p, result);
+    count(&counts.queues, q != NULL);
+    return q;
+}
+
+static cl_int retain_queue(cl_command_queue q)
+{
+    FAIL("clRetainCommandQueue", CL_OUT_OF_RESOURCES);
+    count(&counts.queues, 1);
+    return real->RetainCommandQueue(q);
+}
+
+static cl_int release_queue(cl_command_queue q)
+{
+    count(&counts.queues, -1);
+    return real->ReleaseCommandQueue(q);
+}
+
+static cl_mem create_buffer(cl_context c, cl_mem_flags flags, size_t bytes, void *host, cl_int *result)
+{
+    cl_mem m;
+
+    FAIL_CREATE("clCreateBuffer", CL_MEM_OBJECT_ALLOCATION_FAILURE);
+    m = real->CreateBuffer(c, flags, bytes, host, result);
+    count(&counts.buffers, m != NULL);
+    count(&counts.buffers_created, m != NULL);
+    return m;
+}
+
+static cl_int release_mem(cl_mem m)
+{
+    count(&counts.buffers, -1);
+    return real->ReleaseMemObject(m);
+}
+
+static cl_program program_with_source(cl_context c, cl_uint n, const char **texts, const size_t *bytes, cl_int *result)
+{
+    cl_program p;
+
+    FAIL_CREATE("clCreateProgramWithSource", CL_OUT_OF_HOST_MEMORY);
+    p = real->CreateProgramWithSource(c, n, texts, bytes, result);
+    count(&counts.programs, p != NULL);
+    return p;
+}
+
+static cl_program program_with_binary(cl_context c, cl_uint n, const cl_device_id *devices, const size_t *bytes,
+                                      const unsigned char **binaries, cl_int *status, cl_int *result)
+{
+    cl_program p;
+
+    FAIL_CREATE("clCreateProgramWithBinary", CL_INVALID_BINARY);
+    p = real->CreateProgramWithBinary(c, n, devices, bytes, binaries, status, result);
+    count(&counts.programs, p != NULL);
+    return p;
+}
+
+static cl_int build_program(cl_program p, cl_uint n, const cl_device_id *devices, const char *options,
+                            void (*notify)(cl_program, void *), void *user)
+{
+    FAIL("clBuildProgram", CL_BUILD_PROGRAM_FAILURE);
+    count(&counts.programs_built, 1);
+    return real->BuildProgram(p, n, devices, options, notify, user);
+}
+
+static cl_int release_program(cl_program p)
+{
+    count(&counts.programs, -1);
+    return real->ReleaseProgram(p);
+}
+
+static cl_kernel create_kernel(cl_program p, const char *name, cl_int *result)
+{
+    cl_kernel k;
+
+    FAIL_CREATE("clCreateKernel", CL_OUT_OF_HOST_MEMORY);
+    k = real->CreateKernel(p, name, result);
+    count(&counts.kernels, k != NULL);
+    return k;
+}
+
+static cl_int release_kernel(cl_kernel k)
+{
+    count(&counts.kernels, -1);
+    return real->ReleaseKernel(k);
+}
+
+static cl_int set_arg(cl_kernel k, cl_uint i, size_t bytes, const void *value)
+{
+    FAIL("clSetKernelArg", CL_OUT_OF_RESOURCES);
+    return real->SetKernelArg(k, i, bytes, value);
+}
+
+static cl_int work_group_info(cl_kernel k, cl_device_id d, cl_kernel_work_group_info what, size_t bytes, void *value,
+                              size_t *written)
+{
+    FAIL("clGetKernelWorkGroupInfo", CL_OUT_OF_RESOURCES);
+    return real->GetKernelWorkGroupInfo(k, d, what, bytes, value, written);
+}
+
+static cl_int mem_info(cl_mem m, cl_mem_info what, size_t bytes, void *value, size_t *written)
+{
+    return real->GetMemObjectInfo(m, what, bytes, value, written);
+}
+
+static cl_int enqueue_kernel(cl_command_queue q, cl_kernel k, cl_uint dims, const size_t *offset, const size_t *global,
+                             const size_t *local, cl_uint n, const cl_event *wait, cl_event *event)
+{
+    cl_int code;
+
+    FAIL("clEnqueueNDRangeKernel", CL_OUT_OF_RESOURCES);
+    code = real->EnqueueNDRangeKernel(q, k, dims, offset, global, local, n, wait, event);
+    count(&counts.events, event != NULL && code == CL_SUCCESS);
+    enqueued();
+    return code;
+}
+
+static cl_int enqueue_read(cl_command_queue q, cl_mem m, cl_bool blocking, size_t offset, size_t bytes, void *host,
+                           cl_uint n, const cl_event *wait, cl_event *event)
+{
+    cl_int code;
+
+    FAIL("clEnqueueReadBuffer", CL_OUT_OF_RESOURCES);
+    code = real->EnqueueReadBuffer(q, m, blocking, offset, bytes, host, n, wait, event);
+    count(&counts.events, event != NULL && code == CL_SUCCESS);
+    enqueued();
+    return code;
+}
+
+static cl_int enqueue_write(cl_command_queue q, cl_mem m, cl_bool blocking, size_t offset, size_t bytes,
+                            const void *host, cl_uint n, const cl_event *wait, cl_event *event)
+{
+    cl_int code;
+
+    FAIL("clEnqueueWriteBuffer", CL_MEM_OBJECT_ALLOCATION_FAILURE);
+    code = real->EnqueueWriteBuffer(q, m, blocking, offset, bytes, host, n, wait, event);
+    count(&counts.events, event != NULL && code == CL_SUCCESS);
+    enqueued();
+    return code;
+}
+
+static cl_int enqueue_marker(cl_command_queue q, cl_uint n, const cl_event *wait, cl_event *event)
+{
+    cl_int code;
+
+    FAIL("clEnqueueMarkerWithWaitList", CL_OUT_OF_RESOURCES);
+    code = real->EnqueueMarkerWithWaitList(q, n, wait, event);
+    count(&counts.events, event != NULL && code == CL_SUCCESS);
+    enqueued();
+    return code;
+}
+
+static cl_int enqueue_barrier(cl_command_queue q, cl_uint n, const cl_event *wait, cl_event *event)
+{
+    FAIL("clEnqueueBarrierWithWaitList", CL_OUT_OF_RESOURCES);
+    enqueued();
+    return real->EnqueueBarrierWithWaitList(q, n, wait, event);
+}
+
+static cl_int finish(cl_command_queue q)
+{
+    const cl_int failure = verdict("clFinish", CL_OUT_OF_RESOURCES);
+    const cl_int code = real->Finish(q); /* wait all the same: the commands are real */
+
+    return failure != CL_SUCCESS ? failure : code;
+}
+
+static cl_int flush(cl_command_queue q)
+{
+    FAIL("clFlush", CL_OUT_OF_RESOURCES);
+    return real->Flush(q);
+}
+
+static cl_int release_event(cl_event e)
+{
+    count(&counts.events, -1);
+    return real->ReleaseEvent(e);
+}
+
+/* ---- host memory ---- */
+
+static bool refuse_allocation(void)
+{
+    bool refused;
+
+    pthread_mutex_lock(&lock);
+    plan.allocations++;
+    refused = plan.allocation_k > 0 && (plan.allocations == plan.allocation_k ||
+                                        (plan.allocation_from && plan.allocations > plan.allocation_k));
+    pthread_mutex_unlock(&lock);
+    return refused;
+}
+
+static void *allocate(void *user, size_t bytes)
+{
+    void *memory = refuse_allocation() ? NULL : malloc(bytes);
+
+    (void)user;
+    count(&counts.allocations, memory != NULL);
+    count(&counts.allocated, memory != NULL);
+    return memory;
+}
+
+static void *reallocate(void *user, void *memory, size_t bytes)
+{
+    void *larger = refuse_allocation() ? NULL : realloc(memory, bytes);
+
+    (void)user;
+    count(&counts.allocations, larger != NULL && memory == NULL);
+    count(&counts.allocated, larger != NULL);
+    return larger;
+}
+
+static void release(void *user, void *memory)
+{
+    (void)user;
+    count(&counts.allocations, memory != NULL ? -1 : 0);
+    free(memory);
+}
+
+/* ---- what tests call ---- */
+
+bool clf_shims_install(void)
+{
+    static clf_cl_table table;
+    static const clf_allocator allocator = { NULL, allocate, reallocate, release };
+
+    clf_set_allocator(&allocator);
+    if (real != NULL)
+        return true;
+    real = clf_cl_replace(NULL);
+    if (real == NULL)
+        return false;
+    table = *real;
+    table.GetPlatformIDs = get_platform_ids;
+    table.CreateContext = create_context;
+    table.RetainContext = retain_context;
+    table.ReleaseContext = release_context;
+    table.CreateCommandQueue = create_queue;
+    table.RetainCommandQueue = retain_queue;
+    table.ReleaseCommandQueue = release_queue;
+    table.CreateBuffer = create_buffer;
+    table.ReleaseMemObject = release_mem;
+    table.GetMemObjectInfo = mem_info;
+    table.CreateProgramWithSource = program_with_source;
+    table.CreateProgramWithBinary = program_with_binary;
+    table.BuildProgram = build_program;
+    table.ReleaseProgram = release_program;
+    table.CreateKernel = create_kernel;
+    table.ReleaseKernel = release_kernel;
+    table.SetKernelArg = set_arg;
+    table.GetKernelWorkGroupInfo = work_group_info;
+    table.EnqueueNDRangeKernel = enqueue_kernel;
+    table.EnqueueReadBuffer = enqueue_read;
+    table.EnqueueWriteBuffer = enqueue_write;
+    table.EnqueueMarkerWithWaitList = enqueue_marker;
+    table.EnqueueBarrierWithWaitList = enqueue_barrier;
+    table.Finish = finish;
+    table.Flush = flush;
+    table.ReleaseEvent = release_event;
+    clf_cl_replace(&table);
+    return true;
+}
+
+clf_shim_counts clf_shims_count(void)
+{
+    return counts;
+}
+
+bool clf_shims_balanced(const clf_shim_counts *before)
+{
+    return counts.contexts == before->contexts && counts.queues == before->queues && counts.buffers == before->buffers &&
+           counts.programs == before->programs && counts.kernels == before->kernels &&
+           counts.events == before->events && counts.allocations == before->allocations;
+}
+
+void clf_shims_fail_cl(long k, bool from)
+{
+    pthread_mutex_lock(&lock);
+    plan.k = k;
+    plan.from = from;
+    plan.calls = plan.enqueued_after = 0;
+    plan.failed = NULL;
+    pthread_mutex_unlock(&lock);
+}
+
+void clf_shims_fail_allocation(long k, bool from)
+{
+    pthread_mutex_lock(&lock);
+    plan.allocation_k = k;
+    plan.allocation_from = from;
+    plan.allocations = 0;
+    pthread_mutex_unlock(&lock);
+}
+
+long clf_shims_calls(void)
+{
+    return plan.calls;
+}
+
+long clf_shims_allocations(void)
+{
+    return plan.allocations;
+}
+
+const char *clf_shims_failed(void)
+{
+    return plan.failed;
+}
+
+long clf_shims_enqueued_after(void)
+{
+    return plan.enqueued_after;
+}
+
+void clf_shims_fail_named(const char *name, cl_int code)
+{
+    pthread_mutex_lock(&lock);
+    plan.only = name;
+    plan.only_code = code;
+    plan.failed = NULL;
+    pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,38 @@
+/* Shims under the tables: they count what is created and released, and make the k-th call fail. */
+#ifndef CLF_TESTS_SHIMS_H
+#define CLF_TESTS_SHIMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "runtime/cl_table.h"
+
+/* Live objects by kind, as counted since clf_shims_install. */
+typedef struct clf_shim_counts {
+    long contexts, queues, buffers, programs, kernels, events;
+    long allocations;      /* host blocks alive */
+    long buffers_created;  /* ever */
+    long programs_built;   /* ever */
+    long enqueued;         /* kernels, reads, writes, markers: ever */
+    long allocated;        /* host blocks: ever */
+} clf_shim_counts;
+
+/* Puts the shims before the real tables; once, before anything else.  False: no OpenCL on this machine. */
+bool clf_shims_install(void);
+clf_shim_counts clf_shims_count(void);
+bool clf_shims_balanced(const clf_shim_counts *before); /* the same objects and blocks are alive */
+
+/* Fails call k (1, 2, ...) of the OpenCL calls that can fail, counted from here on; `from`: also every later one.  The
+ * code is one that the function may really give.  k = 0: nothing fails. */
+void clf_shims_fail_cl(long k, bool from);
+/* The same for host allocations. */
+void clf_shims_fail_allocation(long k, bool from);
+long clf_shims_calls(void);       /* OpenCL calls since clf_shims_fail_cl */
+long clf_shims_allocations(void); /* host allocations since clf_shims_fail_allocation */
+const char *clf_shims_failed(void); /* name of the OpenCL call that was made to fail; NULL: none */
+long clf_shims_enqueued_after(void); /* commands enqueued after the failure */
+
+/* Only failures of this code and call, for one path: NULL, 0 ends it. */
+void clf_shims_fail_named(const char *name, cl_int code);
+
+#endif

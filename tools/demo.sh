@@ -1,0 +1,57 @@
+#!/bin/sh
+# Builds the command and runs its main job twice, on pocl unless OCL_ICD_VENDORS or CLFUSION_DEVICE say otherwise:
+#   1. the picture examples/scene.ppm, cut into 30x30 patches, through an embedding of Fuyu-8B's shape
+#   2. 576 tokens through a projector of LLaVA-1.5-7B's shape
+# Weights are made on the spot from a seed; everything else is what a real checkpoint meets.  On Debian and Ubuntu it
+# first installs what is missing.  Results: build/demo/*.npy.
+set -eu
+cd "$(dirname "$0")/.."
+. tools/setup.sh
+
+clf_setup
+clf_only_pocl
+build=build/release
+out=build/demo
+clf_build "$build" -DCMAKE_BUILD_TYPE=Release -DCLFUSION_TESTS=OFF -DCLFUSION_TOOLS=ON
+mkdir -p "$out"
+
+# A number of a flat JSON object: json_number FILE KEY.
+json_number()
+{
+    sed -n 's/.*"'"$2"'": *\([-+.0-9eE]*\).*/\1/p' "$1" | head -n 1
+}
+
+# share A B: A as a percentage of B.
+share()
+{
+    awk -v a="$1" -v b="$2" 'BEGIN { printf "%.0f %%", 100 * a / b }'
+}
+
+# run_model NAME CHECKPOINT VISION: runs, times, checks some rows against the host's own arithmetic.
+run_model()
+{
+    "$build/clfusion" run "$2" --input vision="$3" --output tokens="$out/$1_tokens.npy" --repeat 20 --json \
+        >"$out/$1.json"
+    gflops=$(json_number "$out/$1.json" gflops)
+    printf '   median %s ms, %s GFLOP/s, %s of the measured peak\n' "$(json_number "$out/$1.json" median_ms)" \
+        "$gflops" "$(share "$gflops" "$peak")"
+    printf '   '
+    "$build/tools/check_tokens" "$2" "$3" "$out/$1_tokens.npy"
+    printf '   written: %s\n\n' "$out/$1_tokens.npy"
+}
+
+printf '\nDevice\n'
+"$build/clfusion" devices
+"$build/clfusion" bench linear.qformer --json >"$out/peak.json" # any short case: the peak is measured beside it
+peak=$(json_number "$out/peak.json" peak_fma_gflops)
+printf '   measured peak of fused multiply-adds: %s GFLOP/s\n\n' "$peak"
+
+"$build/tools/make_checkpoint" fuyu "$out/fuyu"
+"$build/tools/make_checkpoint" llava "$out/llava"
+
+printf '1. A picture through an embedding of Fuyu-8B'\''s shape: [1, N, 2700] -> [1, N, 4096]\n   examples/scene.ppm: '
+"$build/tools/make_patches" examples/scene.ppm "$out/patches.npy"
+run_model fuyu "$out/fuyu" "$out/patches.npy"
+
+printf '2. A projector of LLaVA-1.5-7B'\''s shape: [1, 576, 1024] -> 4096 -> GELU -> [1, 576, 4096]\n'
+run_model llava "$out/llava" "$out/llava/vision.npy"
