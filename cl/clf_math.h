@@ -10,7 +10,7 @@
  *   clf_exp      2 ulp where the result is normal
  *   clf_erf      3 ulp;   clf_tanh  2 ulp
  *   clf_sigmoid, silu, quick_gelu   rel 4e-6 (the argument of exp is rounded once for quick_gelu)
- *   gelu         1e-7·max(1, |x|);   gelu_tanh  1e-7·max(1, |x|)
+ *   gelu         1e-7·max(1, |x|);   gelu_tanh  2e-7·max(1, |x|)
  * NaN gives NaN in all of them.  -inf gives the limit 0 in every activation but "none", where x·sigmoid(x), taken
  * literally, would be NaN.  Every constant that is not written as a formula comes from tools/fit_math.py. */
 #ifndef CLF_MATH_H
@@ -36,10 +36,10 @@ typedef CLF_PASTE(int, CLF_VEC) clf_iv;
 #define CLF_WIDE(name) CLF_PASTE(name, CLF_VEC)
 #define CLF_VLOAD(p) CLF_WIDE(vload)(0, p)
 /* One unaligned store.  pocl 3.1 writes vstore16 as three or four smaller ones, 2026-11; vload16 is whole there. */
-typedef struct __attribute__((packed)) {
+typedef struct __attribute__((packed, aligned(4))) {
     clf_fv v;
 } clf_fv_at;
-typedef struct __attribute__((packed)) {
+typedef struct __attribute__((packed, aligned(2))) {
     CLF_PASTE(ushort, CLF_VEC) v;
 } clf_usv_at;
 #define CLF_VSTORE(x, p) (((global clf_fv_at *)(p))->v = (x))
@@ -77,8 +77,19 @@ typedef struct __attribute__((packed)) {
 #define clf_loadv_f16(p, i) vload_half(i, p)
 #define clf_storev_f16(p, i, v) vstore_half_rte(v, i, p)
 #else
-#define clf_loadv_f16(p, i) CLF_WIDE(vload_half)(0, (p) + (i))
-#define clf_storev_f16(p, i, v) CLF_PASTE(CLF_WIDE(vstore_half), _rte)(v, 0, (p) + (i))
+/* Through a register: pocl 3.1 compiles vload_half8 from memory to a load that wants 16-byte alignment, 2026-11. */
+inline clf_fv clf_loadv_f16(global const half *p, ulong i)
+{
+    const CLF_PASTE(ushort, CLF_VEC) bits = CLF_VLOAD((global const ushort *)p + i);
+    return CLF_WIDE(vload_half)(0, (private const half *)&bits);
+}
+
+inline void clf_storev_f16(global half *p, ulong i, clf_fv v)
+{
+    CLF_PASTE(ushort, CLF_VEC) bits;
+    CLF_PASTE(CLF_WIDE(vstore_half), _rte)(v, 0, (private half *)&bits);
+    ((global clf_usv_at *)((global ushort *)p + i))->v = bits;
+}
 #endif
 
 /* bf16 is the upper half of an f32.  Adding 0x7fff plus the last kept bit rounds to nearest even; the same sum could
@@ -131,6 +142,42 @@ inline void clf_turn4(const float4 *row, float4 *out)
     out[1] = (float4)(a.s13, b.s13);
     out[2] = (float4)(c.s02, d.s02);
     out[3] = (float4)(c.s13, d.s13);
+}
+
+/* ---- sums ---- */
+
+/* Sum over the lanes of a vector, in pairs. */
+inline float clf_lanes_sum(clf_fv v)
+{
+    union {
+        clf_fv v;
+        float lane[CLF_VEC];
+    } u = { v };
+
+    for (uint n = CLF_VEC / 2; n > 0; n /= 2)
+        for (uint i = 0; i < n; i++)
+            u.lane[i] += u.lane[i + n];
+    return u.lane[0];
+}
+
+/* For kernels with barriers: some drivers allow 32 or 256 items only, unless the kernel says what it needs. */
+#define CLF_GROUP_OF(items) __attribute__((reqd_work_group_size(items, 1, 1)))
+
+/* Sum over the items of a group, in pairs; all items call it and get the same bits.  part: CLF_NORM_WG floats. */
+inline float clf_group_sum(local float *part, float v)
+{
+    const uint i = get_local_id(0);
+
+    part[i] = v;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (uint n = CLF_NORM_WG / 2; n > 0; n /= 2) {
+        if (i < n)
+            part[i] += part[i + n];
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    const float sum = part[0];
+    barrier(CLK_LOCAL_MEM_FENCE); /* the next sum overwrites part */
+    return sum;
 }
 
 /* ---- rows: where row r of a tensor begins; clf_rows is in clf_shared.h ---- */

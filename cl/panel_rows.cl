@@ -18,15 +18,6 @@ inline clf_fv clf_panel_load(global const CLF_TYPE(CLF_X) *x, ulong at, uint cou
     return CLF_VLOAD(part);
 }
 
-inline float clf_panel_sum(clf_fv v)
-{
-    float *lane = (float *)&v;
-    for (uint width = CLF_VEC / 2; width > 0; width /= 2)
-        for (uint j = 0; j < width; j++)
-            lane[j] += lane[j + width];
-    return lane[0];
-}
-
 /* v with the lanes from count on set to 0. */
 inline clf_fv clf_panel_cut(clf_fv v, uint count)
 {
@@ -60,7 +51,7 @@ inline float clf_panel_moment(global const CLF_TYPE(CLF_X) *x, ulong at, uint K,
             d = clf_panel_cut(d, count);
         s0 = square ? CLF_FMA(d, d, s0) : s0 + d;
     }
-    return clf_panel_sum((s0 + s1) + (s2 + s3));
+    return clf_lanes_sum((s0 + s1) + (s2 + s3));
 }
 
 /* What the prologue does to an element: ((x - m) - m_low)·scale·g + b.  m and m_low are the mean in two parts. */

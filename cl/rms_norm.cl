@@ -12,37 +12,6 @@
  * sqrt and division, not rsqrt: the published bound counts their ulps.
  * y may be x: a row is read before it is written, by the item that writes it; so neither is restrict. */
 
-/* Sum over the lanes of a vector, in pairs. */
-static float clf_lanes_sum(clf_fv v)
-{
-    union {
-        clf_fv v;
-        float lane[CLF_VEC];
-    } u = { v };
-
-    for (uint n = CLF_VEC / 2; n > 0; n /= 2)
-        for (uint i = 0; i < n; i++)
-            u.lane[i] += u.lane[i + n];
-    return u.lane[0];
-}
-
-/* Sum over the items of a group, in pairs; all items call it and get the same bits.  part: CLF_NORM_WG floats. */
-static float clf_group_sum(local float *part, float v)
-{
-    const uint i = get_local_id(0);
-
-    part[i] = v;
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (uint n = CLF_NORM_WG / 2; n > 0; n /= 2) {
-        if (i < n)
-            part[i] += part[i + n];
-        barrier(CLK_LOCAL_MEM_FENCE);
-    }
-    const float sum = part[0];
-    barrier(CLK_LOCAL_MEM_FENCE); /* the next sum overwrites part */
-    return sum;
-}
-
 /* Column c from the normalised value v. */
 static float clf_rms_norm_column(float v, uint gain, global const CLF_TYPE(CLF_W) *w, ulong w0, uint c)
 {
@@ -102,7 +71,7 @@ kernel void clf_rms_norm_simd(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint 
     }
 }
 
-kernel void clf_rms_norm_tile(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint gain, global const CLF_TYPE(CLF_W) *w,
+CLF_GROUP_OF(CLF_NORM_WG) kernel void clf_rms_norm_tile(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint gain, global const CLF_TYPE(CLF_W) *w,
                               ulong w0, float eps, ulong R, uint C, global CLF_TYPE(CLF_X) *y, clf_rows Y)
 {
     local float part[CLF_NORM_WG];

@@ -98,9 +98,10 @@ void clf_test_within(clf_test *t, clf_tensor y, const double *want, const double
         zeros += target == 0.0;
         if (!agrees(got[i], target, allowed)) {
             int64_t row = y.rank > 0 ? (int64_t)i / clf_dim(y, -1) : 0;
-            fail_msg("element %zu (row %" PRId64 ", column %" PRId64 ") of %s: got %.9g, want %.9g, error %.3g, allowed "
-                     "%.3g; seed %" PRIu64, i, row, (int64_t)i % clf_dim(y, -1), clf_dtype_name(y.dtype), got[i], target,
-                     error, allowed, t->seed);
+            fail_msg(
+                "element %zu (row %" PRId64 ", column %" PRId64 ") of %s: got %.9g, want %.9g, error %.3g, allowed "
+                "%.3g; seed %" PRIu64,
+                i, row, (int64_t)i % clf_dim(y, -1), clf_dtype_name(y.dtype), got[i], target, error, allowed, t->seed);
         }
         if (isfinite(target) && allowed > 0.0 && y.dtype == CLF_F32 && error / allowed > t->worst_share)
             t->worst_share = error / allowed;
@@ -128,7 +129,8 @@ void clf_test_exact(clf_test *t, clf_tensor y, const double *want)
 
     for (size_t i = 0; i < count; i++) {
         clf_test_write_value(stored, y.dtype, i, want[i]);
-        if (memcmp(bits + i * item, stored + i * item, item) != 0 && !(isnan(want[i]) && isnan(clf_host_value(bits, y.dtype, i))))
+        if (memcmp(bits + i * item, stored + i * item, item) != 0 &&
+            !(isnan(want[i]) && isnan(clf_host_value(bits, y.dtype, i))))
             fail_msg("element %zu of %s: got %.9g, want %.9g exactly; seed %" PRIu64, i, clf_dtype_name(y.dtype),
                      clf_host_value(bits, y.dtype, i), want[i], t->seed);
     }

@@ -57,8 +57,8 @@ int clf_test_setup(void **state)
         return -1;
     }
     print_message("device %s (%s), %s kernels, %s products, seed %" PRIu64 "\n", clf_context_device(test.ctx)->name,
-                  clf_context_device(test.ctx)->platform_name, clf_context_kernels(test.ctx), clf_context_gemm(test.ctx),
-                  test.seed);
+                  clf_context_device(test.ctx)->platform_name, clf_context_kernels(test.ctx),
+                  clf_context_gemm(test.ctx), test.seed);
     state_of_random = test.seed;
     *state = &test;
     return 0;
@@ -78,6 +78,9 @@ int clf_test_teardown(void **state)
     clf_context_destroy(test.ctx);
     free(tensors);
     free(blocks);
+    tensors = NULL;
+    blocks = NULL;
+    tensor_count = tensor_capacity = block_count = block_capacity = 0;
     balanced = clf_shims_balanced(&at_start);
     if (!balanced)
         print_error("OpenCL objects or host blocks leak\n");
@@ -145,15 +148,28 @@ void clf_test_write_value(void *data, clf_dtype dtype, size_t i, double value)
     const uint8_t u8 = dtype == CLF_U8 || dtype == CLF_BOOL ? (uint8_t)value : 0;
 
     switch (dtype) {
-    case CLF_F32: memcpy(at, &f, sizeof f); return;
-    case CLF_F64: memcpy(at, &value, sizeof value); return;
+    case CLF_F32:
+        memcpy(at, &f, sizeof f);
+        return;
+    case CLF_F64:
+        memcpy(at, &value, sizeof value);
+        return;
     case CLF_F16:
-    case CLF_BF16: memcpy(at, &half, sizeof half); return;
-    case CLF_I32: memcpy(at, &i32, sizeof i32); return;
-    case CLF_I64: memcpy(at, &i64, sizeof i64); return;
+    case CLF_BF16:
+        memcpy(at, &half, sizeof half);
+        return;
+    case CLF_I32:
+        memcpy(at, &i32, sizeof i32);
+        return;
+    case CLF_I64:
+        memcpy(at, &i64, sizeof i64);
+        return;
     case CLF_U8:
-    case CLF_BOOL: memcpy(at, &u8, sizeof u8); return;
-    default: fail_msg("no test values of type %s", clf_dtype_name(dtype));
+    case CLF_BOOL:
+        memcpy(at, &u8, sizeof u8);
+        return;
+    default:
+        fail_msg("no test values of type %s", clf_dtype_name(dtype));
     }
 }
 

@@ -35,11 +35,11 @@ bool clf_test_small_only(const clf_test *t);
 
 /* Device tensors in memory with guard zones on both sides that clf_test_check_guards compares.  Freed at the end of
  * the test by clf_test_release_all.  Values are kept on the host too, rounded to the stored type. */
-clf_tensor clf_test_normal(clf_test *t, clf_dtype dtype, clf_dims dims);             /* standard normal */
+clf_tensor clf_test_normal(clf_test *t, clf_dtype dtype, clf_dims dims); /* standard normal */
 clf_tensor clf_test_uniform(clf_test *t, clf_dtype dtype, clf_dims dims, double low, double high);
 clf_tensor clf_test_integers(clf_test *t, clf_dtype dtype, clf_dims dims, int limit); /* whole numbers, |v| <= limit */
 clf_tensor clf_test_from(clf_test *t, clf_dtype dtype, clf_dims dims, const double *values);
-clf_tensor clf_test_empty(clf_test *t, clf_dtype dtype, clf_dims dims);              /* filled with NaN (or -1) */
+clf_tensor clf_test_empty(clf_test *t, clf_dtype dtype, clf_dims dims); /* filled with NaN (or -1) */
 clf_tensor clf_test_i32(clf_test *t, clf_dims dims, const int32_t *values);
 
 /* Host copy of any view of a test tensor, row-major, as double; finishes the stream and asserts CLF_OK. */

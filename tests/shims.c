@@ -55,7 +55,7 @@ static void enqueued(void)
 #define FAIL(name, code)                                                                                               \
     const cl_int failure = verdict(name, code);                                                                        \
     if (failure != CL_SUCCESS)                                                                                         \
-        return failure
+    return failure
 
 /* A creating function returns an object and gives its code through a pointer. */
 #define FAIL_CREATE(name, code)                                                                                        \
@@ -289,8 +289,8 @@ static bool refuse_allocation(void)
 
     pthread_mutex_lock(&lock);
     plan.allocations++;
-    refused = plan.allocation_k > 0 && (plan.allocations == plan.allocation_k ||
-                                        (plan.allocation_from && plan.allocations > plan.allocation_k));
+    refused = plan.allocation_k > 0 &&
+              (plan.allocations == plan.allocation_k || (plan.allocation_from && plan.allocations > plan.allocation_k));
     pthread_mutex_unlock(&lock);
     return refused;
 }
@@ -373,9 +373,10 @@ clf_shim_counts clf_shims_count(void)
 
 bool clf_shims_balanced(const clf_shim_counts *before)
 {
-    return counts.contexts == before->contexts && counts.queues == before->queues && counts.buffers == before->buffers &&
-           counts.programs == before->programs && counts.kernels == before->kernels &&
-           counts.events == before->events && counts.allocations == before->allocations;
+    return counts.contexts == before->contexts && counts.queues == before->queues &&
+           counts.buffers == before->buffers && counts.programs == before->programs &&
+           counts.kernels == before->kernels && counts.events == before->events &&
+           counts.allocations == before->allocations;
 }
 
 void clf_shims_fail_cl(long k, bool from)

@@ -10,11 +10,11 @@
 /* Live objects by kind, as counted since clf_shims_install. */
 typedef struct clf_shim_counts {
     long contexts, queues, buffers, programs, kernels, events;
-    long allocations;      /* host blocks alive */
-    long buffers_created;  /* ever */
-    long programs_built;   /* ever */
-    long enqueued;         /* kernels, reads, writes, markers: ever */
-    long allocated;        /* host blocks: ever */
+    long allocations;     /* host blocks alive */
+    long buffers_created; /* ever */
+    long programs_built;  /* ever */
+    long enqueued;        /* kernels, reads, writes, markers: ever */
+    long allocated;       /* host blocks: ever */
 } clf_shim_counts;
 
 /* Puts the shims before the real tables; once, before anything else.  False: no OpenCL on this machine. */
@@ -27,9 +27,9 @@ bool clf_shims_balanced(const clf_shim_counts *before); /* the same objects and 
 void clf_shims_fail_cl(long k, bool from);
 /* The same for host allocations. */
 void clf_shims_fail_allocation(long k, bool from);
-long clf_shims_calls(void);       /* OpenCL calls since clf_shims_fail_cl */
-long clf_shims_allocations(void); /* host allocations since clf_shims_fail_allocation */
-const char *clf_shims_failed(void); /* name of the OpenCL call that was made to fail; NULL: none */
+long clf_shims_calls(void);          /* OpenCL calls since clf_shims_fail_cl */
+long clf_shims_allocations(void);    /* host allocations since clf_shims_fail_allocation */
+const char *clf_shims_failed(void);  /* name of the OpenCL call that was made to fail; NULL: none */
 long clf_shims_enqueued_after(void); /* commands enqueued after the failure */
 
 /* Only failures of this code and call, for one path: NULL, 0 ends it. */

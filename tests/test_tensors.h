@@ -7,7 +7,7 @@
 typedef struct clf_test_tensor {
     clf_tensor memory; /* u8: guard, payload, guard */
     clf_dtype dtype;
-    size_t bytes;      /* of the payload */
+    size_t bytes; /* of the payload */
     const double *given;
 } clf_test_tensor;
 

@@ -8,13 +8,13 @@ CLF_BEGIN_DECLS
 
 /* Name, value, text. */
 #define CLF_ACTIVATION_LIST(X)                                                                                         \
-    X(CLF_ACTIVATION_NONE, 0, "none")           /* x */                                                                \
-    X(CLF_GELU, 1, "gelu")                      /* 0.5 x (1 + erf(x / sqrt 2)) */                                      \
-    X(CLF_GELU_TANH, 2, "gelu_pytorch_tanh")    /* 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) */                \
-    X(CLF_QUICK_GELU, 3, "quick_gelu")          /* x sigmoid(1.702 x) */                                               \
-    X(CLF_SILU, 4, "silu")                      /* x sigmoid(x) */                                                     \
-    X(CLF_RELU, 5, "relu")                      /* max(x, 0); NaN stays NaN */                                         \
-    X(CLF_RELU2, 6, "relu2")                    /* max(x, 0)^2 */
+    X(CLF_ACTIVATION_NONE, 0, "none")        /* x */                                                                   \
+    X(CLF_GELU, 1, "gelu")                   /* 0.5 x (1 + erf(x / sqrt 2)) */                                         \
+    X(CLF_GELU_TANH, 2, "gelu_pytorch_tanh") /* 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) */                   \
+    X(CLF_QUICK_GELU, 3, "quick_gelu")       /* x sigmoid(1.702 x) */                                                  \
+    X(CLF_SILU, 4, "silu")                   /* x sigmoid(x) */                                                        \
+    X(CLF_RELU, 5, "relu")                   /* max(x, 0); NaN stays NaN */                                            \
+    X(CLF_RELU2, 6, "relu2")                 /* max(x, 0)^2 */
 
 typedef enum clf_activation {
 #define CLF_ACTIVATION_ENTRY(name, value, text) name = value,

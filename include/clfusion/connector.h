@@ -13,9 +13,9 @@ typedef struct clf_connector clf_connector;
 
 typedef struct clf_connector_options {
     uint32_t struct_size;
-    const char *family;       /* id or the hub's model_type; '-' and '_' alike; NULL: from config.json */
-    clf_dtype storage;        /* of weights on the device: CLF_F32, CLF_F16, CLF_BF16; CLF_DTYPE_NONE: as stored */
-    const char *const *sets;  /* "key.path=VALUE" overrides of configuration keys, as `clfusion run --set` */
+    const char *family;      /* id or the hub's model_type; '-' and '_' alike; NULL: from config.json */
+    clf_dtype storage;       /* of weights on the device: CLF_F32, CLF_F16, CLF_BF16; CLF_DTYPE_NONE: as stored */
+    const char *const *sets; /* "key.path=VALUE" overrides of configuration keys, as `clfusion run --set` */
     size_t set_count;
 } clf_connector_options;
 
@@ -74,14 +74,14 @@ CLF_API CLF_MUST_USE clf_status clf_connector_run(clf_stream *s, const clf_conne
 
 typedef struct clf_port {
     const char *name;
-    const char *shape;  /* formula, as "[B, N, 1024]" */
-    const char *types;  /* as "f32 f16 bf16" */
+    const char *shape; /* formula, as "[B, N, 1024]" */
+    const char *types; /* as "f32 f16 bf16" */
     bool optional;
 } clf_port;
 
 typedef struct clf_connector_info {
-    const char *family;  /* "llava" */
-    const char *module;  /* the fusion module behind it: "projector" */
+    const char *family; /* "llava" */
+    const char *module; /* the fusion module behind it: "projector" */
     const clf_port *inputs;
     size_t input_count;
     const clf_port *outputs;

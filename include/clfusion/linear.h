@@ -34,18 +34,22 @@ CLF_API int64_t clf_linear_weight_out(const clf_linear_weight *w);
 CLF_API int64_t clf_linear_weight_in(const clf_linear_weight *w);
 
 /** What is done to the rows of x before the product. */
-typedef enum clf_prologue { CLF_PROLOGUE_NONE = 0, CLF_PROLOGUE_LAYER_NORM = 1, CLF_PROLOGUE_RMS_NORM = 2 } clf_prologue;
+typedef enum clf_prologue {
+    CLF_PROLOGUE_NONE = 0,
+    CLF_PROLOGUE_LAYER_NORM = 1,
+    CLF_PROLOGUE_RMS_NORM = 2
+} clf_prologue;
 
 typedef struct clf_linear_options {
     uint32_t struct_size;
     clf_prologue prologue;
-    clf_tensor norm_weight;  /* f32[in]; for RMS norm it may be absent */
-    clf_tensor norm_bias;    /* f32[in], layer norm only; may be absent */
+    clf_tensor norm_weight; /* f32[in]; for RMS norm it may be absent */
+    clf_tensor norm_bias;   /* f32[in], layer norm only; may be absent */
     float norm_eps;
-    bool norm_one_plus;      /* RMS norm multiplies by 1 + weight */
+    bool norm_one_plus; /* RMS norm multiplies by 1 + weight */
     clf_activation activation;
-    clf_tensor residual;     /* like y; absent: none.  May be y itself */
-    float residual_scale;    /* y = residual + residual_scale * value; default 1 */
+    clf_tensor residual;  /* like y; absent: none.  May be y itself */
+    float residual_scale; /* y = residual + residual_scale * value; default 1 */
 } clf_linear_options;
 
 CLF_API clf_linear_options clf_linear_options_default(void);

@@ -13,9 +13,9 @@ CLF_BEGIN_DECLS
 /** Replaces malloc, realloc and free for everything that clfusion allocates; only as a set. */
 typedef struct clf_allocator {
     void *user;
-    void *(*allocate)(void *user, size_t bytes);                  /* NULL when there is no memory */
-    void *(*reallocate)(void *user, void *memory, size_t bytes);  /* memory may be NULL; on failure it stays valid */
-    void (*release)(void *user, void *memory);                    /* memory may be NULL */
+    void *(*allocate)(void *user, size_t bytes);                 /* NULL when there is no memory */
+    void *(*reallocate)(void *user, void *memory, size_t bytes); /* memory may be NULL; on failure it stays valid */
+    void (*release)(void *user, void *memory);                   /* memory may be NULL */
 } clf_allocator;
 
 /** Copies the table.  NULL brings the C library's functions back. */

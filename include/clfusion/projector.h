@@ -33,11 +33,11 @@ typedef struct clf_projector_desc {
     int64_t compress_ratio;      /* default 1 */
     clf_host_tensor norm_weight; /* [r Dv] or absent */
     clf_host_tensor norm_bias;
-    float norm_eps;              /* default 1e-5 */
-    int32_t layer_count;         /* 1 to CLF_PROJECTOR_MAX_LAYERS */
+    float norm_eps;      /* default 1e-5 */
+    int32_t layer_count; /* 1 to CLF_PROJECTOR_MAX_LAYERS */
     clf_projector_layer layers[CLF_PROJECTOR_MAX_LAYERS];
-    clf_activation activation;   /* default CLF_GELU */
-    clf_dtype storage;           /* of the weights on the device; CLF_DTYPE_NONE: as stored */
+    clf_activation activation;       /* default CLF_GELU */
+    clf_dtype storage;               /* of the weights on the device; CLF_DTYPE_NONE: as stored */
     const clf_tensor_source *source; /* told when host memory has been read; NULL: nobody */
 } clf_projector_desc;
 

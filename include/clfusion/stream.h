@@ -73,7 +73,7 @@ CLF_API void clf_download(clf_stream *s, clf_tensor x, void *host);
 typedef struct clf_scope {
     uint32_t block; /* where the arena stood */
     uint64_t used;
-    uint32_t path;  /* length of the name path */
+    uint32_t path; /* length of the name path */
 } clf_scope;
 
 /** Opens a scope; `name` (NULL: none) and `index` (-1: none) stand before messages, as "perceiver/layers[3]/". */
@@ -93,7 +93,7 @@ CLF_API clf_tensor clf_reshape(clf_stream *s, clf_tensor t, clf_dims dims);
 
 /** One kernel of a profiling stream; times in nanoseconds of the device's clock. */
 typedef struct clf_profile_entry {
-    const char *name;    /* kernel name; lives as long as the stream */
+    const char *name; /* kernel name; lives as long as the stream */
     uint64_t queued_ns;
     uint64_t start_ns;
     uint64_t end_ns;

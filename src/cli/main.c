@@ -6,12 +6,9 @@
 #include "core/size.h"
 
 static const clf_cli_command *const commands[] = {
-    &clf_cli_devices,
-    &clf_cli_inspect,
-    &clf_cli_run,
+    &clf_cli_devices, &clf_cli_inspect,  &clf_cli_run,
 #ifndef CLF_NO_BENCH
-    &clf_cli_bench,
-    &clf_cli_selftest,
+    &clf_cli_bench,   &clf_cli_selftest,
 #endif
 };
 

@@ -74,20 +74,60 @@ uint16_t clf_f32_to_bf16(float value)
 double clf_host_value(const void *data, clf_dtype dtype, size_t index)
 {
     switch (dtype) {
-    case CLF_F32: { CLF_READ(float, data, index); return (double)value; }
-    case CLF_F64: { CLF_READ(double, data, index); return value; }
-    case CLF_F16: { CLF_READ(uint16_t, data, index); return (double)clf_f16_to_f32(value); }
-    case CLF_BF16: { CLF_READ(uint16_t, data, index); return (double)clf_bf16_to_f32(value); }
-    case CLF_I8: { CLF_READ(int8_t, data, index); return (double)value; }
-    case CLF_U8: { CLF_READ(uint8_t, data, index); return (double)value; }
-    case CLF_BOOL: { CLF_READ(uint8_t, data, index); return value != 0 ? 1.0 : 0.0; }
-    case CLF_I16: { CLF_READ(int16_t, data, index); return (double)value; }
-    case CLF_U16: { CLF_READ(uint16_t, data, index); return (double)value; }
-    case CLF_I32: { CLF_READ(int32_t, data, index); return (double)value; }
-    case CLF_U32: { CLF_READ(uint32_t, data, index); return (double)value; }
-    case CLF_I64: { CLF_READ(int64_t, data, index); return (double)value; }
-    case CLF_U64: { CLF_READ(uint64_t, data, index); return (double)value; }
-    case CLF_DTYPE_NONE: break;
+    case CLF_F32: {
+        CLF_READ(float, data, index);
+        return (double)value;
+    }
+    case CLF_F64: {
+        CLF_READ(double, data, index);
+        return value;
+    }
+    case CLF_F16: {
+        CLF_READ(uint16_t, data, index);
+        return (double)clf_f16_to_f32(value);
+    }
+    case CLF_BF16: {
+        CLF_READ(uint16_t, data, index);
+        return (double)clf_bf16_to_f32(value);
+    }
+    case CLF_I8: {
+        CLF_READ(int8_t, data, index);
+        return (double)value;
+    }
+    case CLF_U8: {
+        CLF_READ(uint8_t, data, index);
+        return (double)value;
+    }
+    case CLF_BOOL: {
+        CLF_READ(uint8_t, data, index);
+        return value != 0 ? 1.0 : 0.0;
+    }
+    case CLF_I16: {
+        CLF_READ(int16_t, data, index);
+        return (double)value;
+    }
+    case CLF_U16: {
+        CLF_READ(uint16_t, data, index);
+        return (double)value;
+    }
+    case CLF_I32: {
+        CLF_READ(int32_t, data, index);
+        return (double)value;
+    }
+    case CLF_U32: {
+        CLF_READ(uint32_t, data, index);
+        return (double)value;
+    }
+    case CLF_I64: {
+        CLF_READ(int64_t, data, index);
+        return (double)value;
+    }
+    case CLF_U64: {
+        CLF_READ(uint64_t, data, index);
+        return (double)value;
+    }
+    case CLF_DTYPE_NONE:
+        break;
     }
     return 0.0;
 }

@@ -4,14 +4,14 @@
 
 #include <clfusion/tensor.h>
 
-bool clf_is_float(clf_dtype dtype);                     /* f32, f16 or bf16 */
-bool clf_present(clf_tensor t);                         /* dtype is set */
-bool clf_shape_is(clf_tensor t, clf_dims dims);         /* rank and every dimension; any type */
+bool clf_is_float(clf_dtype dtype);             /* f32, f16 or bf16 */
+bool clf_present(clf_tensor t);                 /* dtype is set */
+bool clf_shape_is(clf_tensor t, clf_dims dims); /* rank and every dimension; any type */
 bool clf_same_shape(clf_tensor a, clf_tensor b);
-bool clf_alike(clf_tensor a, clf_tensor b);             /* same shape and type */
-bool clf_same_rows(clf_tensor a, clf_tensor b);         /* same rank and leading dimensions; the last may differ */
-bool clf_same_memory(clf_tensor a, clf_tensor b);       /* the same elements in the same places */
-bool clf_row_dense(clf_tensor t);                       /* last stride 1 (or last dimension at most 1) */
+bool clf_alike(clf_tensor a, clf_tensor b);       /* same shape and type */
+bool clf_same_rows(clf_tensor a, clf_tensor b);   /* same rank and leading dimensions; the last may differ */
+bool clf_same_memory(clf_tensor a, clf_tensor b); /* the same elements in the same places */
+bool clf_row_dense(clf_tensor t);                 /* last stride 1 (or last dimension at most 1) */
 
 /* Rank 1 to CLF_MAX_RANK, known type, no negative dimension, a product within 63 bits. */
 bool clf_shape_valid(clf_tensor t);

@@ -70,10 +70,14 @@ const char *clf_blast_code_name(int code)
         int code;
         const char *name;
     } own[] = {
-        { -2039, "unexpected exception inside CLBlast" }, { -2040, "unknown error inside CLBlast" },
-        { -2046, "device lacks local memory" },           { -2047, "tuning parameter missing" },
-        { -2048, "unknown kernel in an override" },       { -2050, "temporary buffer too small" },
-        { -1009, "buffer of A too small" },               { -1008, "buffer of B too small" },
+        { -2039, "unexpected exception inside CLBlast" },
+        { -2040, "unknown error inside CLBlast" },
+        { -2046, "device lacks local memory" },
+        { -2047, "tuning parameter missing" },
+        { -2048, "unknown kernel in an override" },
+        { -2050, "temporary buffer too small" },
+        { -1009, "buffer of A too small" },
+        { -1008, "buffer of B too small" },
         { -1007, "buffer of C too small" },
     };
 

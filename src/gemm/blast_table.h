@@ -20,8 +20,8 @@ typedef struct clf_blast_table {
     int (*SGemmTempBufferSize)(int layout, int a_transpose, int b_transpose, size_t m, size_t n, size_t k,
                                size_t a_offset, size_t a_ld, size_t b_offset, size_t b_ld, size_t c_offset, size_t c_ld,
                                cl_command_queue *queue, size_t *bytes);
-    int (*OverrideParameters)(cl_device_id device, const char *kernel, int precision, size_t count,
-                              const char **names, const size_t *values);
+    int (*OverrideParameters)(cl_device_id device, const char *kernel, int precision, size_t count, const char **names,
+                              const size_t *values);
     int (*ClearCache)(void);
 } clf_blast_table;
 

@@ -41,8 +41,11 @@ static void pack_columns(clf_stream *s, clf_tensor staged, int64_t first, const 
 {
     const clf_options options = clf_options_types("CLF_X", staged.dtype, "CLF_W", w->storage, NULL);
     const clf_kernel kernel = {
-        .program = "clblast", .entry = "clf_clblast_pack_weight", .options = options.text,
-        .groups = { (uint64_t)staged.dim[0], clf_div_up((uint64_t)w->K, 64) }, .items = 1,
+        .program = "clblast",
+        .entry = "clf_clblast_pack_weight",
+        .options = options.text,
+        .groups = { (uint64_t)staged.dim[0], clf_div_up((uint64_t)w->K, 64) },
+        .items = 1,
     };
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(staged), clf_arg_u64((uint64_t)first), clf_arg_u64((uint64_t)w->N),
@@ -64,8 +67,11 @@ static clf_tensor expanded(clf_stream *s, const clf_gemm_weight *w)
 {
     const clf_options options = clf_options_types("CLF_X", CLF_F32, "CLF_W", w->storage, NULL);
     const clf_kernel kernel = {
-        .program = "clblast", .entry = "clf_clblast_expand", .options = options.text,
-        .groups = { clf_div_up((uint64_t)(w->N * w->K), 1024), 1 }, .items = 1,
+        .program = "clblast",
+        .entry = "clf_clblast_expand",
+        .options = options.text,
+        .groups = { clf_div_up((uint64_t)(w->N * w->K), 1024), 1 },
+        .items = 1,
     };
     clf_tensor f32;
 
@@ -123,17 +129,18 @@ static void multiply(clf_stream *s, const product *p)
 
     if (!clf_op_enter(s))
         return;
-    code = clf_blast()->SGemmTempBufferSize(
-        CLF_BLAST_COLUMN_MAJOR, CLF_BLAST_TRANSPOSE_NO, CLF_BLAST_TRANSPOSE_NO, p->N, p->M, p->K,
-        (size_t)p->weight.offset / f, p->N, (size_t)p->x.offset / f, (size_t)p->x.stride[0], (size_t)p->y.offset / f,
-        (size_t)p->y.stride[0], &s->queue, &bytes);
+    code = clf_blast()->SGemmTempBufferSize(CLF_BLAST_COLUMN_MAJOR, CLF_BLAST_TRANSPOSE_NO, CLF_BLAST_TRANSPOSE_NO,
+                                            p->N, p->M, p->K, (size_t)p->weight.offset / f, p->N,
+                                            (size_t)p->x.offset / f, (size_t)p->x.stride[0], (size_t)p->y.offset / f,
+                                            (size_t)p->y.stride[0], &s->queue, &bytes);
     /* With a null buffer CLBlast allocates one itself, so it always gets ours. */
     temporary = clf_scratch_alone(s, CLF_U8, CLF_DIMS((int64_t)CLF_MAX(bytes, 1)));
     if (code == CL_SUCCESS && clf_op_enter(s))
         code = call_guarded(s, p, temporary.mem, &event);
     if (code != CL_SUCCESS)
         CLF_OP_FAIL(s, code > -1000 ? clf_cl_code_status(code) : CLF_DEVICE_ERROR,
-                    CLF_OP ": CLBlastSgemm of %zu x %zu x %zu: %s (%d)", p->M, p->N, p->K, clf_blast_code_name(code), code);
+                    CLF_OP ": CLBlastSgemm of %zu x %zu x %zu: %s (%d)", p->M, p->N, p->K, clf_blast_code_name(code),
+                    code);
     else if (clf_op_enter(s))
         clf_stream_enqueued(s, "clblast_sgemm", event);
 }
@@ -159,8 +166,12 @@ static void clblast_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, c
     for (int64_t first = 0; first < M; first += step) {
         const int64_t rows = CLF_MIN(step, M - first);
         const clf_scope inner = clf_scope_open(s, NULL, -1);
-        const product p = { .weight = weight, .x = clf_slice(s, x, 0, first, rows), .y = clf_slice(s, y, 0, first, rows),
-                            .M = (size_t)rows, .N = (size_t)w->N, .K = (size_t)w->K };
+        const product p = { .weight = weight,
+                            .x = clf_slice(s, x, 0, first, rows),
+                            .y = clf_slice(s, y, 0, first, rows),
+                            .M = (size_t)rows,
+                            .N = (size_t)w->N,
+                            .K = (size_t)w->K };
 
         multiply(s, &p);
         clf_scope_close(s, inner);
@@ -169,5 +180,9 @@ static void clblast_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, c
 }
 
 const clf_gemm_provider clf_gemm_clblast = {
-    .name = "clblast", .fuses = false, .supports = clblast_supports, .pack = clblast_pack, .run = clblast_run,
+    .name = "clblast",
+    .fuses = false,
+    .supports = clblast_supports,
+    .pack = clblast_pack,
+    .run = clblast_run,
 };

@@ -30,7 +30,8 @@ static clf_status choose(clf_context *ctx, clf_gemm_choice wanted, clf_error *er
             ctx->gemm = &clf_gemm_clblast;
         return CLF_OK;
     }
-    return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "context: gemm is %d; want CLF_GEMM_AUTO, _PANEL or _CLBLAST", (int)wanted);
+    return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "context: gemm is %d; want CLF_GEMM_AUTO, _PANEL or _CLBLAST",
+                    (int)wanted);
 }
 
 clf_status clf_context_create(const clf_context_desc *desc, clf_context **out, clf_error *err)

@@ -24,7 +24,8 @@ typedef struct clf_gemm_fusion {
 
 typedef struct clf_gemm_provider {
     const char *name;
-    bool fuses; /* prologue, bias, activation and residual are part of run; else run wants dense f32 and gives y = x W^T */
+    bool
+        fuses; /* prologue, bias, activation and residual are part of run; else run wants dense f32 and gives y = x W^T */
 
     /* Can it work on the context's device?  Says why not. */
     clf_status (*supports)(clf_context *ctx, clf_error *err);

@@ -30,8 +30,11 @@ static void pack_rows_of_weight(clf_stream *s, clf_tensor staged, int64_t first,
     const int64_t NR = panel_width(clf_stream_context(s)), rows = staged.dim[0];
     const clf_options options = clf_options_types("CLF_SRC", staged.dtype, "CLF_W", w->storage, NULL);
     const clf_kernel kernel = {
-        .program = "panel_pack", .entry = "clf_panel_pack_weight", .options = options.text,
-        .groups = { clf_div_up((uint64_t)rows, (uint64_t)NR), clf_div_up((uint64_t)w->K, CLF_PANEL_COLUMNS) }, .items = 1,
+        .program = "panel_pack",
+        .entry = "clf_panel_pack_weight",
+        .options = options.text,
+        .groups = { clf_div_up((uint64_t)rows, (uint64_t)NR), clf_div_up((uint64_t)w->K, CLF_PANEL_COLUMNS) },
+        .items = 1,
     };
 
     CLF_LAUNCH(s, &kernel, clf_arg_memory(staged), clf_arg_u64(staged.offset / clf_dtype_bytes(staged.dtype)),
@@ -45,10 +48,13 @@ static clf_status panel_pack(clf_context *ctx, const clf_linear_weight_desc *des
     uint64_t columns, elements;
 
     CLF_REQUIRE(err, w->N <= UINT32_MAX - NR && w->K <= UINT32_MAX, CLF_UNSUPPORTED,
-                "weight is %s; want dimensions below 2^32", CLF_TEXT(clf_tensor_shape(w->storage, CLF_DIMS(w->N, w->K))));
-    CLF_REQUIRE(err, clf_size_round_up((uint64_t)w->N, (uint64_t)NR, &columns) &&
-                clf_size_mul(columns, (uint64_t)w->K, &elements) && elements <= INT64_MAX, CLF_UNSUPPORTED,
-                "weight is %s; want fewer elements", CLF_TEXT(clf_tensor_shape(w->storage, CLF_DIMS(w->N, w->K))));
+                "weight is %s; want dimensions below 2^32",
+                CLF_TEXT(clf_tensor_shape(w->storage, CLF_DIMS(w->N, w->K))));
+    CLF_REQUIRE(err,
+                clf_size_round_up((uint64_t)w->N, (uint64_t)NR, &columns) &&
+                    clf_size_mul(columns, (uint64_t)w->K, &elements) && elements <= INT64_MAX,
+                CLF_UNSUPPORTED, "weight is %s; want fewer elements",
+                CLF_TEXT(clf_tensor_shape(w->storage, CLF_DIMS(w->N, w->K))));
     return clf_stage_weight(ctx, desc, NR, (int64_t)elements, pack_rows_of_weight, w, err);
 }
 
@@ -83,8 +89,9 @@ static void pack_rows(clf_stream *s, clf_tensor x, row_block b, const clf_linear
     case CLF_PROLOGUE_RMS_NORM:
         kernel.entry = "clf_panel_rows_rms_norm";
         CLF_LAUNCH(s, &kernel, clf_arg_rows(x), first, rows, clf_arg_u32(K), MR, gain, gain_at,
-                   clf_arg_u32(!clf_present(o->norm_weight) ? CLF_GAIN_PLAIN : o->norm_one_plus ? CLF_GAIN_ONE_PLUS
-                                                                                                : CLF_GAIN_WEIGHT),
+                   clf_arg_u32(!clf_present(o->norm_weight) ? CLF_GAIN_PLAIN
+                               : o->norm_one_plus           ? CLF_GAIN_ONE_PLUS
+                                                            : CLF_GAIN_WEIGHT),
                    clf_arg_f32(o->norm_eps), clf_arg_memory(a), at);
         return;
     }
@@ -101,8 +108,11 @@ static void run_block(clf_stream *s, clf_tensor a, row_block b, const clf_gemm_w
     const uint64_t columns = (uint64_t)(b.MR == 1 && !ref ? CLF_PANEL_SPAN * NR : NR);
     const clf_kernel kernel = {
         .program = "panel",
-        .entry = ref ? "clf_panel_ref" : b.MR == 1 ? "clf_panel_mr1" : b.MR == 4 ? "clf_panel_mr4"
-               : b.MR == 8 ? "clf_panel_mr8" : "clf_panel_mr12",
+        .entry = ref         ? "clf_panel_ref"
+                 : b.MR == 1 ? "clf_panel_mr1"
+                 : b.MR == 4 ? "clf_panel_mr4"
+                 : b.MR == 8 ? "clf_panel_mr8"
+                             : "clf_panel_mr12",
         .options = options.text,
         .groups = { clf_div_up((uint64_t)b.rows, (uint64_t)b.MR), clf_div_up((uint64_t)w->N, columns) },
         .items = 1,
@@ -150,5 +160,9 @@ static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, con
 }
 
 const clf_gemm_provider clf_gemm_panel = {
-    .name = "panel", .fuses = true, .supports = panel_supports, .pack = panel_pack, .run = panel_run,
+    .name = "panel",
+    .fuses = true,
+    .supports = panel_supports,
+    .pack = panel_pack,
+    .run = panel_run,
 };

@@ -39,8 +39,8 @@ static clf_status stage_rows(clf_stream *s, const clf_linear_weight_desc *desc, 
     return status;
 }
 
-clf_status clf_stage_weight(clf_context *ctx, const clf_linear_weight_desc *desc, int64_t group, int64_t packed_elements,
-                            clf_stage_pack *pack, clf_gemm_weight *w, clf_error *err)
+clf_status clf_stage_weight(clf_context *ctx, const clf_linear_weight_desc *desc, int64_t group,
+                            int64_t packed_elements, clf_stage_pack *pack, clf_gemm_weight *w, clf_error *err)
 {
     const int64_t row_bytes = w->K * (int64_t)clf_dtype_bytes(desc->weight.dtype);
     const int64_t step = CLF_MAX(1, (int64_t)STAGE_BYTES / row_bytes / group) * group;

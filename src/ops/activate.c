@@ -24,7 +24,7 @@ static const activation_name names[] = {
 #define ACTIVATION_ROW(name, value, text) { text, name },
     CLF_ACTIVATION_LIST(ACTIVATION_ROW)
 #undef ACTIVATION_ROW
-    { "linear", CLF_ACTIVATION_NONE },
+        { "linear", CLF_ACTIVATION_NONE },
     { "gelu_python", CLF_GELU },
     { "gelu_new", CLF_GELU_TANH },
     { "gelu_fast", CLF_GELU_TANH },

@@ -45,8 +45,8 @@
         CLF_REQUIRE(err, clf_shape_is((v), CLF_DIMS(clf_dim((x), -1))), CLF_INVALID_ARGUMENT,                          \
                     name " is %s; want [%" PRId64 "], the last dimension of " x_name " %s", CLF_TEXT(v),               \
                     clf_dim((x), -1), CLF_TEXT(x));                                                                    \
-        CLF_REQUIRE(err, clf_row_dense(v), CLF_UNSUPPORTED,                                                            \
-                    name " is a view with stride %" PRId64 "; want 1", (v).stride[0]);                                 \
+        CLF_REQUIRE(err, clf_row_dense(v), CLF_UNSUPPORTED, name " is a view with stride %" PRId64 "; want 1",         \
+                    (v).stride[0]);                                                                                    \
         CLF_REQUIRE_ALIGNED(err, v, name);                                                                             \
     } while (0)
 

@@ -92,7 +92,8 @@ clf_status clf_linear_weight_create(clf_context *ctx, const clf_linear_weight_de
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, CLF_OP ": no memory for %zu bytes", sizeof *w);
     w->ctx = ctx;
     w->provider = clf_gemm_of(ctx);
-    w->w = (clf_gemm_weight){ .N = desc->weight.dim[0], .K = desc->weight.dim[1],
+    w->w = (clf_gemm_weight){ .N = desc->weight.dim[0],
+                              .K = desc->weight.dim[1],
                               .storage = desc->storage != CLF_DTYPE_NONE ? desc->storage : stored };
     status = w->provider->pack(ctx, desc, &w->w, err);
     if (status == CLF_OK && clf_host_present(desc->bias))
@@ -135,11 +136,13 @@ static clf_status options_check(const clf_linear_options *o, int64_t in, clf_ten
                 "prologue is %d; want none, layer norm or RMS norm", (int)o->prologue);
     CLF_REQUIRE(err, !norm || (isfinite(o->norm_eps) && o->norm_eps > 0.0F), CLF_INVALID_ARGUMENT,
                 "norm_eps is %g; want finite, above 0", (double)o->norm_eps);
-    CLF_REQUIRE(err, !layer || clf_present(g), CLF_INVALID_ARGUMENT, "norm_weight is absent; layer norm wants f32[%" PRId64 "]",
-                in);
-    CLF_REQUIRE(err, !norm || !clf_present(g) || (g.dtype == CLF_F32 && clf_shape_is(g, CLF_DIMS(in)) && clf_is_dense(g)),
+    CLF_REQUIRE(err, !layer || clf_present(g), CLF_INVALID_ARGUMENT,
+                "norm_weight is absent; layer norm wants f32[%" PRId64 "]", in);
+    CLF_REQUIRE(err,
+                !norm || !clf_present(g) || (g.dtype == CLF_F32 && clf_shape_is(g, CLF_DIMS(in)) && clf_is_dense(g)),
                 CLF_INVALID_ARGUMENT, "norm_weight is %s; want dense f32[%" PRId64 "]", CLF_TEXT(g), in);
-    CLF_REQUIRE(err, !clf_present(b) || (layer && b.dtype == CLF_F32 && clf_shape_is(b, CLF_DIMS(in)) && clf_is_dense(b)),
+    CLF_REQUIRE(err,
+                !clf_present(b) || (layer && b.dtype == CLF_F32 && clf_shape_is(b, CLF_DIMS(in)) && clf_is_dense(b)),
                 CLF_INVALID_ARGUMENT, "norm_bias is %s; want dense f32[%" PRId64 "], and layer norm", CLF_TEXT(b), in);
     CLF_REQUIRE(err, strcmp(clf_activation_name(o->activation), "unknown activation") != 0, CLF_INVALID_ARGUMENT,
                 "activation is %d; want a value of clf_activation", (int)o->activation);
@@ -159,11 +162,12 @@ clf_status clf_linear_check(clf_tensor x, int64_t out, int64_t in, const clf_lin
     CLF_REQUIRE_SHAPE(err, x, "x");
     CLF_REQUIRE_SHAPE(err, y, "y");
     CLF_REQUIRE(err, clf_dim(x, -1) == in, CLF_INVALID_ARGUMENT,
-                "x is %s; want [..., %" PRId64 "], the width of weight [%" PRId64 ", %" PRId64 "]", CLF_TEXT(x), in, out, in);
+                "x is %s; want [..., %" PRId64 "], the width of weight [%" PRId64 ", %" PRId64 "]", CLF_TEXT(x), in,
+                out, in);
     CLF_REQUIRE(err, clf_same_rows(x, y) && clf_dim(y, -1) == out, CLF_INVALID_ARGUMENT,
                 "y is %s; want the leading dimensions of x %s and [..., %" PRId64 "]", CLF_TEXT(y), CLF_TEXT(x), out);
-    CLF_REQUIRE(err, y.dtype == CLF_F32 || y.dtype == x.dtype, CLF_UNSUPPORTED,
-                "y is %s; want f32 or the type of x %s", CLF_TEXT(y), CLF_TEXT(x));
+    CLF_REQUIRE(err, y.dtype == CLF_F32 || y.dtype == x.dtype, CLF_UNSUPPORTED, "y is %s; want f32 or the type of x %s",
+                CLF_TEXT(y), CLF_TEXT(x));
     CLF_REQUIRE_ROWS(err, x, "x");
     CLF_REQUIRE_ROWS(err, y, "y");
     CLF_REQUIRE_APART(err, x, "x", y, "y");
@@ -213,13 +217,17 @@ static void epilogue(clf_stream *s, clf_tensor p, clf_tensor bias, const clf_lin
     const uint64_t N = (uint64_t)clf_dim(y, -1);
     const clf_options options = clf_options_types("CLF_Y", y.dtype, NULL);
     const clf_kernel kernel = {
-        .program = CLF_OP, .entry = "clf_linear_epilogue", .options = options.text,
-        .groups = { clf_div_up(N, 1024), (uint64_t)clf_row_count(y) }, .items = 1,
+        .program = CLF_OP,
+        .entry = "clf_linear_epilogue",
+        .options = options.text,
+        .groups = { clf_div_up(N, 1024), (uint64_t)clf_row_count(y) },
+        .items = 1,
     };
 
-    CLF_LAUNCH(s, &kernel, clf_arg_rows(p), clf_arg_u32((uint32_t)N), clf_arg_memory(bias), clf_arg_u32(clf_present(bias)),
-               clf_arg_u32((uint32_t)o->activation), clf_arg_u32(clf_present(o->residual)),
-               clf_arg_f32(o->residual_scale), clf_arg_rows(o->residual), clf_arg_rows(y));
+    CLF_LAUNCH(s, &kernel, clf_arg_rows(p), clf_arg_u32((uint32_t)N), clf_arg_memory(bias),
+               clf_arg_u32(clf_present(bias)), clf_arg_u32((uint32_t)o->activation),
+               clf_arg_u32(clf_present(o->residual)), clf_arg_f32(o->residual_scale), clf_arg_rows(o->residual),
+               clf_arg_rows(y));
 }
 
 static void multiply_apart(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const clf_linear_options *o,
@@ -238,7 +246,8 @@ static void multiply_apart(clf_stream *s, clf_tensor x, const clf_linear_weight 
     clf_scope_close(s, scope);
 }
 
-void clf_linear(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const clf_linear_options *options, clf_tensor y)
+void clf_linear(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const clf_linear_options *options,
+                clf_tensor y)
 {
     const clf_linear_options defaults = clf_linear_options_default();
     const clf_linear_options *o = options != NULL ? options : &defaults;

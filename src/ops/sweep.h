@@ -29,7 +29,6 @@ void clf_fold(clf_tensor *const *t, size_t count);
     clf_fold((clf_tensor *const[]){ __VA_ARGS__ }, sizeof((clf_tensor *[]){ __VA_ARGS__ }) / sizeof(clf_tensor *))
 
 /* The four numbers as arguments, in the order in which all kernels take them. */
-#define CLF_ARG_SWEEP(w)                                                                                               \
-    clf_arg_u64((w).rows), clf_arg_u64((w).columns), clf_arg_u64((w).block), clf_arg_u64((w).span)
+#define CLF_ARG_SWEEP(w) clf_arg_u64((w).rows), clf_arg_u64((w).columns), clf_arg_u64((w).block), clf_arg_u64((w).span)
 
 #endif

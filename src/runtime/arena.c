@@ -50,7 +50,8 @@ clf_tensor clf_scratch(clf_stream *s, clf_dtype dtype, clf_dims dims)
     if (!clf_op_enter(s))
         return t;
     if (!clf_shape_valid(t) || !clf_extent_bytes(t, &bytes) || bytes > INT64_MAX) {
-        CLF_OP_FAIL(s, CLF_INVALID_ARGUMENT, "scratch: shape is %s; want none negative, a product below 2^63", CLF_TEXT(t));
+        CLF_OP_FAIL(s, CLF_INVALID_ARGUMENT, "scratch: shape is %s; want none negative, a product below 2^63",
+                    CLF_TEXT(t));
         return t;
     }
     if (bytes > 0)
@@ -96,8 +97,8 @@ clf_tensor clf_slice(clf_stream *s, clf_tensor t, int axis, int64_t begin, int64
 
     if (i < 0 || i >= t.rank || begin < 0 || count < 0 || begin > t.dim[i] || count > t.dim[i] - begin) {
         CLF_OP_FAIL(s, CLF_INVALID_ARGUMENT,
-                    "slice: entries %" PRId64 " to %" PRId64 " of axis %d; want a range inside %s", begin, begin + count,
-                    axis, CLF_TEXT(t));
+                    "slice: entries %" PRId64 " to %" PRId64 " of axis %d; want a range inside %s", begin,
+                    begin + count, axis, CLF_TEXT(t));
         return t;
     }
     t.dim[i] = count;

@@ -8,7 +8,7 @@
 
 static void count_up(clf_context *ctx, uint64_t bytes)
 {
-    const uint64_t now = (ctx->memory += bytes);
+    const uint64_t now = atomic_fetch_add(&ctx->memory, bytes) + bytes;
     uint64_t peak = atomic_load(&ctx->peak_memory);
 
     while (now > peak && !atomic_compare_exchange_weak(&ctx->peak_memory, &peak, now))
@@ -47,7 +47,7 @@ void clf_buffer_release(clf_context *ctx, cl_mem mem)
 {
     if (mem == NULL)
         return;
-    ctx->memory -= size_of(mem); /* atomic, as its type says */
+    atomic_fetch_sub(&ctx->memory, size_of(mem));
     clf_cl()->ReleaseMemObject(mem);
 }
 

@@ -72,9 +72,10 @@ static void explain(const device_selector *s, size_t candidates, size_t all, clf
         clf_format(d->reason, sizeof d->reason, "named by \"%.60s\"%s", s->text,
                    d->refused ? " although it is refused by default" : "");
     else
-        clf_format(d->reason, sizeof d->reason, "%s: first of %zu of %zu devices, a %s; order: discrete GPU, integrated "
-                   "GPU, accelerator, CPU (pocl, Intel, others)", s->kind == BY_ORDER ? "auto" : s->text, candidates,
-                   all, kind_text(d));
+        clf_format(d->reason, sizeof d->reason,
+                   "%s: first of %zu of %zu devices, a %s; order: discrete GPU, integrated "
+                   "GPU, accelerator, CPU (pocl, Intel, others)",
+                   s->kind == BY_ORDER ? "auto" : s->text, candidates, all, kind_text(d));
 }
 
 clf_status clf_device_pick(const char *selector, clf_device *devices, size_t count, size_t *index, clf_error *err)

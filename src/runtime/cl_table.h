@@ -8,18 +8,19 @@
 
 #include <clfusion/status.h>
 
-#define CLF_CL_FUNCTIONS(X)                                                                                            \
-    X(GetPlatformIDs) X(GetPlatformInfo) X(GetDeviceIDs) X(GetDeviceInfo)                                              \
-    X(CreateContext) X(RetainContext) X(ReleaseContext) X(GetContextInfo)                                              \
-    X(RetainDevice) X(ReleaseDevice)                                                                                   \
-    X(CreateCommandQueue) X(RetainCommandQueue) X(ReleaseCommandQueue) X(GetCommandQueueInfo)                          \
-    X(CreateBuffer) X(ReleaseMemObject) X(GetMemObjectInfo)                                                            \
-    X(CreateProgramWithSource) X(CreateProgramWithBinary) X(BuildProgram) X(ReleaseProgram)                            \
-    X(GetProgramInfo) X(GetProgramBuildInfo)                                                                           \
-    X(CreateKernel) X(ReleaseKernel) X(SetKernelArg) X(GetKernelWorkGroupInfo)                                         \
-    X(EnqueueNDRangeKernel) X(EnqueueReadBuffer) X(EnqueueWriteBuffer)                                                 \
-    X(EnqueueMarkerWithWaitList) X(EnqueueBarrierWithWaitList) X(Flush) X(Finish)                                      \
+/* clang-format off */
+#define CLF_CL_FUNCTIONS(X)                                                                   \
+    X(GetPlatformIDs) X(GetPlatformInfo) X(GetDeviceIDs) X(GetDeviceInfo)                     \
+    X(CreateContext) X(RetainContext) X(ReleaseContext) X(GetContextInfo)                     \
+    X(CreateCommandQueue) X(RetainCommandQueue) X(ReleaseCommandQueue) X(GetCommandQueueInfo) \
+    X(CreateBuffer) X(ReleaseMemObject) X(GetMemObjectInfo)                                   \
+    X(CreateProgramWithSource) X(CreateProgramWithBinary) X(BuildProgram) X(ReleaseProgram)   \
+    X(GetProgramInfo) X(GetProgramBuildInfo)                                                  \
+    X(CreateKernel) X(ReleaseKernel) X(SetKernelArg) X(GetKernelWorkGroupInfo)                \
+    X(EnqueueNDRangeKernel) X(EnqueueReadBuffer) X(EnqueueWriteBuffer)                        \
+    X(EnqueueMarkerWithWaitList) X(EnqueueBarrierWithWaitList) X(Flush) X(Finish)             \
     X(ReleaseEvent) X(GetEventInfo) X(GetEventProfilingInfo)
+/* clang-format on */
 
 /* clf_cl()->CreateBuffer is clCreateBuffer.  The types come from the OpenCL headers; nothing is linked. */
 typedef struct clf_cl_table {

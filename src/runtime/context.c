@@ -35,7 +35,9 @@ static clf_status choose_kernels(clf_context *ctx, clf_kernel_shape wanted, clf_
     static const struct {
         const char *name;
         clf_kernel_shape shape;
-    } shapes[] = { { "auto", CLF_KERNELS_AUTO }, { "simd", CLF_KERNELS_SIMD }, { "tile", CLF_KERNELS_TILE },
+    } shapes[] = { { "auto", CLF_KERNELS_AUTO },
+                   { "simd", CLF_KERNELS_SIMD },
+                   { "tile", CLF_KERNELS_TILE },
                    { "ref", CLF_KERNELS_REF } };
     const char *text = getenv("CLFUSION_KERNELS");
     size_t i = 0;
@@ -62,7 +64,7 @@ static void describe(clf_context *ctx, const clf_device *device)
     ctx->pocl = clf_text_contains(ctx->info.platform_name, "Portable Computing Language");
     /* rusticl on llvmpipe runs fma in software, 0.1 against 1.3 GFLOP/s with mad; no query tells. */
     ctx->emulated_fma = clf_text_contains(ctx->info.name, "llvmpipe");
-    ctx->vector_width = ctx->info.float_width == 8 ? 8 : 16;
+    ctx->vector_width = ctx->info.float_width >= 16 ? 16 : ctx->info.float_width == 8 ? 8 : 4;
     clf_format(ctx->options, sizeof ctx->options, "-cl-std=CL1.2 -DCLF_VEC=%u%s", (unsigned)ctx->vector_width,
                ctx->emulated_fma ? " -DCLF_USE_MAD" : "");
 }
@@ -135,8 +137,10 @@ clf_status clf_context_open(const clf_context_desc *desc, clf_context **out, clf
     if (desc == NULL)
         desc = &defaults;
     if (desc->struct_size != sizeof *desc)
-        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "context: struct_size is %u; want %zu: start from "
-                        "clf_context_desc_default()", desc->struct_size, sizeof *desc);
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
+                        "context: struct_size is %u; want %zu: start from "
+                        "clf_context_desc_default()",
+                        desc->struct_size, sizeof *desc);
     ctx = clf_alloc(1, sizeof *ctx);
     if (ctx == NULL)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "context: no memory for %zu bytes", sizeof *ctx);
@@ -144,8 +148,8 @@ clf_status clf_context_open(const clf_context_desc *desc, clf_context **out, clf
         clf_free(ctx);
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "context: no memory for a lock");
     }
-    status = desc->cl_context != NULL || desc->cl_device != NULL ? open_borrowed(ctx, desc, err)
-                                                                 : open_own(ctx, desc, err);
+    status =
+        desc->cl_context != NULL || desc->cl_device != NULL ? open_borrowed(ctx, desc, err) : open_own(ctx, desc, err);
     if (status == CLF_OK)
         status = choose_kernels(ctx, desc->kernels, err);
     if (status == CLF_OK && desc->cache_dir != NULL && !ctx->pocl &&

@@ -15,17 +15,17 @@ typedef struct clf_program clf_program;
 struct clf_context {
     clf_device_info info;
     cl_platform_id platform;
-    cl_device_id device; /* retained */
-    cl_context cl;       /* retained or own */
+    cl_device_id device;
+    cl_context cl; /* retained or own */
     bool pocl;
-    bool emulated_fma;   /* fma runs in software: kernels use mad, tests stay small */
-    uint32_t vector_width; /* CLF_VEC: 16 or 8 */
+    bool emulated_fma;     /* fma runs in software: kernels use mad, tests stay small */
+    uint32_t vector_width; /* CLF_VEC: 16, 8 or 4, from the native width of float */
     clf_kernel_shape kernels;
-    char options[96];    /* what every program is built with */
-    char *cache_dir;     /* NULL: no cache of ours */
-    cl_mem dummy;        /* what an absent tensor gives a kernel */
+    char options[96]; /* what every program is built with */
+    char *cache_dir;  /* NULL: no cache of ours */
+    cl_mem dummy;     /* what an absent tensor gives a kernel */
 
-    const void *gemm;    /* clf_gemm_provider; the gemm room sets and reads it */
+    const void *gemm;            /* clf_gemm_provider; the gemm room sets and reads it */
     atomic_uint gemm_generation; /* clblast.c: the state of CLBlast's caches in which this context's programs exist */
     void (*before_release)(clf_context *ctx); /* set by a provider that keeps objects of this context */
 
@@ -45,7 +45,8 @@ void clf_buffer_release(clf_context *ctx, cl_mem mem); /* takes NULL */
 
 /* A built program: the embedded source `name` with `options`.  Built once, by the first thread that asks; another that
  * asks for the same waits, others do not.  A failed build is tried again by the next caller. */
-clf_status clf_program_get(clf_context *ctx, const char *name, const char *options, cl_program *program, clf_error *err);
+clf_status clf_program_get(clf_context *ctx, const char *name, const char *options, cl_program *program,
+                           clf_error *err);
 void clf_program_release_all(clf_context *ctx);
 
 /* Fills *err from an OpenCL code ("call: NAME (code)") and marks the context lost where the code says so. */

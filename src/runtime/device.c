@@ -125,7 +125,8 @@ clf_status clf_device_describe(cl_platform_id platform, cl_device_id id, clf_dev
     d->fp64 = has_extension(id, "cl_khr_fp64");
     d->sub_groups = has_extension(id, "subgroups");
     if (d->allocation_bytes == 0 || d->work_group_limit == 0)
-        return CLF_FAIL(err, CLF_DEVICE_ERROR, "device: %s gives no limits (clGetDeviceInfo); want a working driver", d->name);
+        return CLF_FAIL(err, CLF_DEVICE_ERROR, "device: %s gives no limits (clGetDeviceInfo); want a working driver",
+                        d->name);
     refuse(d);
     device->rank = rank_of(d);
     return CLF_OK;

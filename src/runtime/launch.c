@@ -45,7 +45,8 @@ clf_options clf_options_types(const char *macro, clf_dtype dtype, ...)
 
     va_start(list, dtype);
     while (macro != NULL) {
-        at += clf_format(o.text + at, sizeof o.text - at, "%s-D%s=%s", at == 0 ? "" : " ", macro, clf_dtype_name(dtype));
+        at +=
+            clf_format(o.text + at, sizeof o.text - at, "%s-D%s=%s", at == 0 ? "" : " ", macro, clf_dtype_name(dtype));
         macro = va_arg(list, const char *);
         if (macro != NULL)
             dtype = (clf_dtype)va_arg(list, int);
@@ -78,8 +79,27 @@ bool clf_rows_of(clf_tensor t, clf_rows *rows)
     *rows = (clf_rows){ { t.offset / bytes, levels > 0 && count[0] > 0 ? count[0] : 1, levels > 0 ? stride[0] : 0,
                           levels > 1 ? stride[1] : 0 } };
     if (levels < 2) /* one level: never wrap, so that r / v[1] is 0 */
-        rows->v[1] = UINT32_MAX;
+        rows->v[1] = UINT64_MAX;
     return levels <= 2;
+}
+
+/* The largest work-group of a kernel.  A size that its source states counts: the program would not have been built
+ * otherwise, yet rusticl 22.3 answers 32 for every kernel (2026-11). */
+static clf_status find_item_limit(clf_stream *s, const clf_kernel *k, clf_stream_kernel *kernel, clf_error *err)
+{
+    size_t stated[3] = { 0 };
+
+    CLF_CL(s->ctx, err,
+           clf_cl()->GetKernelWorkGroupInfo(kernel->cl, s->ctx->device, CL_KERNEL_WORK_GROUP_SIZE,
+                                            sizeof kernel->item_limit, &kernel->item_limit, NULL),
+           "%s: clGetKernelWorkGroupInfo", k->entry);
+    if (k->items > kernel->item_limit)
+        CLF_CL(s->ctx, err,
+               clf_cl()->GetKernelWorkGroupInfo(kernel->cl, s->ctx->device, CL_KERNEL_COMPILE_WORK_GROUP_SIZE,
+                                                sizeof stated, stated, NULL),
+               "%s: clGetKernelWorkGroupInfo", k->entry);
+    kernel->item_limit = CLF_MAX(kernel->item_limit, stated[0]);
+    return CLF_OK;
 }
 
 /* The kernel object of this stream for an entry of a program. */
@@ -87,6 +107,7 @@ static clf_status kernel_get(clf_stream *s, const clf_kernel *k, clf_stream_kern
 {
     cl_program program;
     cl_int code = CL_SUCCESS;
+    clf_status status;
 
     CLF_TRY(clf_program_get(s->ctx, k->program, k->options, &program, err));
     for (size_t i = 0; i < s->kernel_count; i++)
@@ -98,11 +119,11 @@ static clf_status kernel_get(clf_stream *s, const clf_kernel *k, clf_stream_kern
     *kernel = (clf_stream_kernel){ .program = program, .entry = k->entry };
     kernel->cl = clf_cl()->CreateKernel(program, k->entry, &code);
     CLF_CL(s->ctx, err, code, "%s: clCreateKernel", k->entry);
-    code = clf_cl()->GetKernelWorkGroupInfo(kernel->cl, s->ctx->device, CL_KERNEL_WORK_GROUP_SIZE,
-                                            sizeof kernel->item_limit, &kernel->item_limit, NULL);
-    if (code != CL_SUCCESS)
+    status = find_item_limit(s, k, kernel, err);
+    if (status != CLF_OK) {
         clf_cl()->ReleaseKernel(kernel->cl);
-    CLF_CL(s->ctx, err, code, "%s: clGetKernelWorkGroupInfo", k->entry);
+        return status;
+    }
     s->kernels[s->kernel_count++] = *kernel;
     return CLF_OK;
 }
@@ -114,7 +135,8 @@ static clf_status check_extent(clf_stream *s, const clf_kernel *k, clf_tensor t,
     size_t memory = 0;
 
     if (!clf_extent_bytes(t, &bytes) || bytes == 0)
-        return bytes == 0 ? CLF_OK : CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is too large", k->program, CLF_TEXT(t));
+        return bytes == 0 ? CLF_OK
+                          : CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is too large", k->program, CLF_TEXT(t));
     if (t.mem == NULL)
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s has no memory; want device memory", k->program, CLF_TEXT(t));
     CLF_CL(s->ctx, err, clf_cl()->GetMemObjectInfo(t.mem, CL_MEM_SIZE, sizeof memory, &memory, NULL),
@@ -176,12 +198,14 @@ static clf_status launch(clf_stream *s, const clf_kernel *k, const clf_arg *args
 
     CLF_TRY(kernel_get(s, k, &kernel, err));
     if (k->items > kernel.item_limit || k->items > s->ctx->info.work_group_limit)
-        return CLF_FAIL(err, CLF_UNSUPPORTED, "%s: work-groups of %" PRIu64 " items; the device allows %" PRIu64
-                        " and the kernel %zu", k->entry, k->items, s->ctx->info.work_group_limit, kernel.item_limit);
+        return CLF_FAIL(err, CLF_UNSUPPORTED,
+                        "%s: work-groups of %" PRIu64 " items; the device allows %" PRIu64 " and the kernel %zu",
+                        k->entry, k->items, s->ctx->info.work_group_limit, kernel.item_limit);
     for (size_t i = 0; i < count; i++)
         CLF_TRY(set_arg(s, k, kernel.cl, &args[i], &index, err));
-    CLF_CL(s->ctx, err, clf_cl()->EnqueueNDRangeKernel(s->queue, kernel.cl, 2, NULL, global, local, 0, NULL,
-                                                       clf_stream_event_slot(s, &event)),
+    CLF_CL(s->ctx, err,
+           clf_cl()->EnqueueNDRangeKernel(s->queue, kernel.cl, 2, NULL, global, local, 0, NULL,
+                                          clf_stream_event_slot(s, &event)),
            "%s: clEnqueueNDRangeKernel of %zu x %zu by %zu", k->entry, global[0], global[1], local[0]);
     clf_stream_enqueued(s, k->entry, event);
     return CLF_OK;

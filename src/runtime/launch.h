@@ -34,7 +34,8 @@ clf_arg clf_arg_local(uint64_t bytes);
 void clf_launch(clf_stream *s, const clf_kernel *kernel, const clf_arg *args, size_t count);
 
 #define CLF_LAUNCH(s, kernel, ...)                                                                                     \
-    clf_launch((s), (kernel), (const clf_arg[]){ __VA_ARGS__ }, sizeof((const clf_arg[]){ __VA_ARGS__ }) / sizeof(clf_arg))
+    clf_launch((s), (kernel), (const clf_arg[]){ __VA_ARGS__ },                                                        \
+               sizeof((const clf_arg[]){ __VA_ARGS__ }) / sizeof(clf_arg))
 
 /* "f32", "f16", "bf16" into "-DCLF_X=f32 -DCLF_Y=f16": pairs of macro name and type, ended by NULL. */
 typedef struct clf_options {

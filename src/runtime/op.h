@@ -44,7 +44,8 @@ clf_tensor clf_scratch_alone(clf_stream *s, clf_dtype dtype, clf_dims dims);
                 name " is %s; want 1 to 6 dimensions, none negative, with a product below 2^63", CLF_TEXT(t))
 #define CLF_REQUIRE_ROWS(err, t, name)                                                                                 \
     CLF_REQUIRE(err, clf_rows_of((t), &(clf_rows){ { 0 } }), CLF_UNSUPPORTED,                                          \
-                name " %s is a view with more than two strides above its rows; copy it to dense memory first", CLF_TEXT(t))
+                name " %s is a view with more than two strides above its rows; copy it to dense memory first",         \
+                CLF_TEXT(t))
 #define CLF_REQUIRE_ALIKE(err, a, a_name, b, b_name)                                                                   \
     CLF_REQUIRE(err, clf_alike((a), (b)), CLF_INVALID_ARGUMENT, a_name " is %s; want %s, like " b_name, CLF_TEXT(a),   \
                 CLF_TEXT(b))

@@ -78,8 +78,8 @@ static clf_status build(clf_context *ctx, clf_program *p, clf_error *err)
     if (code != CL_SUCCESS) {
         build_log(ctx, program, log, sizeof log);
         clf_cl()->ReleaseProgram(program);
-        return clf_cl_fail(ctx, err, __FILE__, __LINE__, code, "program %s: clBuildProgram with %s%s%s", p->name, options,
-                           log[0] != '\0' ? ": " : "", log);
+        return clf_cl_fail(ctx, err, __FILE__, __LINE__, code, "program %s: clBuildProgram with %s%s%s", p->name,
+                           options, log[0] != '\0' ? ": " : "", log);
     }
     if (ctx->cache_dir != NULL)
         clf_cache_store(ctx, texts, bytes, options, program);

@@ -39,8 +39,8 @@ static clf_status own_queue(clf_stream *s, clf_error *err)
 {
     cl_int code = CL_SUCCESS;
 
-    s->queue = clf_cl()->CreateCommandQueue(s->ctx->cl, s->ctx->device,
-                                            s->profiling ? CL_QUEUE_PROFILING_ENABLE : 0, &code);
+    s->queue =
+        clf_cl()->CreateCommandQueue(s->ctx->cl, s->ctx->device, s->profiling ? CL_QUEUE_PROFILING_ENABLE : 0, &code);
     CLF_CL(s->ctx, err, code, "stream: clCreateCommandQueue");
     return CLF_OK;
 }
@@ -55,8 +55,10 @@ clf_status clf_stream_create(clf_context *ctx, const clf_stream_desc *desc, clf_
     if (desc == NULL)
         desc = &defaults;
     if (desc->struct_size != sizeof *desc)
-        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "stream: struct_size is %u; want %zu: start from "
-                        "clf_stream_desc_default()", desc->struct_size, sizeof *desc);
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
+                        "stream: struct_size is %u; want %zu: start from "
+                        "clf_stream_desc_default()",
+                        desc->struct_size, sizeof *desc);
     if (atomic_load(&ctx->lost))
         return CLF_FAIL(err, CLF_DEVICE_LOST, "stream: the device was lost earlier; destroy the context");
     s = clf_alloc(1, sizeof *s);

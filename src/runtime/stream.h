@@ -33,7 +33,7 @@ struct clf_stream {
     cl_command_queue queue;
     bool profiling, finish_each;
     bool error_read;
-    bool pending; /* something was enqueued since the last wait */
+    bool pending;    /* something was enqueued since the last wait */
     clf_error error; /* status CLF_OK: none */
 
     char path[CLF_STREAM_PATH]; /* scopes, as "perceiver/layers[3]/" */
@@ -44,8 +44,8 @@ struct clf_stream {
 
     clf_arena_block *blocks;
     size_t block_count, block_capacity;
-    uint32_t block;  /* the current one */
-    uint64_t used;   /* bytes of it */
+    uint32_t block; /* the current one */
+    uint64_t used;  /* bytes of it */
 
     void **staging; /* host copies that uploads in flight read */
     size_t staging_count, staging_capacity;

@@ -136,7 +136,8 @@ static void clblast_is_right_on_its_direct_and_its_indirect_path(void **state)
     const size_t thresholds[] = { 1, 4096 };
     const int64_t M = 33, N = 70, K = 65;
     const float *weight = random_floats(t, (size_t)(N * K)), *x = random_floats(t, (size_t)(M * K));
-    layer want = { .M = M, .N = N, .K = K, .x = x, .y = clf_test_memory(t, (size_t)(M * N) * sizeof(float)) }, got = want;
+    layer want = { .M = M, .N = N, .K = K, .x = x, .y = clf_test_memory(t, (size_t)(M * N) * sizeof(float)) },
+          got = want;
     float *results[2];
 
     if (blast == NULL || clf_test_small_only(t)) {
@@ -147,8 +148,9 @@ static void clblast_is_right_on_its_direct_and_its_indirect_path(void **state)
     run_in(panel, weight, &want);
     for (int i = 0; i < 2; i++) {
         got.y = results[i] = clf_test_memory(t, (size_t)(M * N) * sizeof(float));
-        assert_int_equal(clf_blast()->OverrideParameters(blast->device, "GemmRoutine", CLF_BLAST_SINGLE, 1, &name,
-                                                         &thresholds[i]), 0);
+        assert_int_equal(
+            clf_blast()->OverrideParameters(blast->device, "GemmRoutine", CLF_BLAST_SINGLE, 1, &name, &thresholds[i]),
+            0);
         run_in(blast, weight, &got);
         assert_agree(&want, &got, weight);
     }
@@ -277,7 +279,11 @@ static void steady(void **state, clf_gemm_choice gemm)
     clf_context *ctx = context_with(gemm);
     const int64_t M = 70, N = 129, K = 65;
     const float *weight = random_floats(t, (size_t)(N * K));
-    layer l = { .ctx = ctx, .M = M, .N = N, .K = K, .x = random_floats(t, (size_t)(M * K)),
+    layer l = { .ctx = ctx,
+                .M = M,
+                .N = N,
+                .K = K,
+                .x = random_floats(t, (size_t)(M * K)),
                 .y = clf_test_memory(t, (size_t)(M * N) * sizeof(float)) };
     clf_shim_counts before, after;
     long buffers = 0, builds = 0, later_buffers = 0, later_builds = 0;

@@ -2,8 +2,9 @@
 #include "ops/ops.h"
 #include "ref/ref.h"
 
-static const clf_activation all[] = { CLF_ACTIVATION_NONE, CLF_GELU, CLF_GELU_TANH, CLF_QUICK_GELU,
-                                      CLF_SILU,            CLF_RELU, CLF_RELU2 };
+static const clf_activation all[] = {
+    CLF_ACTIVATION_NONE, CLF_GELU, CLF_GELU_TANH, CLF_QUICK_GELU, CLF_SILU, CLF_RELU, CLF_RELU2
+};
 
 /* Inputs are more often positive, so that relu does not give zeros alone. */
 static void one_size(clf_test *t, clf_dtype dtype, int64_t R, int64_t C)
@@ -179,9 +180,9 @@ static void the_check_names_what_is_wrong(void **state)
                     "activate: activation is -1; want a value of clf_activation");
     CLF_OPS_REFUSES(clf_activate_check(x, CLF_GELU, CLF_OPS_SHAPE(CLF_BF16, 3, 8), &err), CLF_INVALID_ARGUMENT,
                     "activate: y is bf16[3, 8]; want f16[3, 8], like x");
-    CLF_OPS_REFUSES(clf_activate_check(clf_ops_at(CLF_F16, 0, CLF_DIMS(24)), CLF_GELU,
-                                       clf_ops_at(CLF_F16, 2, CLF_DIMS(24)), &err),
-                    CLF_INVALID_ARGUMENT, "activate: y overlaps x in part; want the same elements, or apart");
+    CLF_OPS_REFUSES(
+        clf_activate_check(clf_ops_at(CLF_F16, 0, CLF_DIMS(24)), CLF_GELU, clf_ops_at(CLF_F16, 2, CLF_DIMS(24)), &err),
+        CLF_INVALID_ARGUMENT, "activate: y overlaps x in part; want the same elements, or apart");
 }
 
 static void names_are_found_in_every_spelling_of_transformers(void **state)
@@ -190,13 +191,20 @@ static void names_are_found_in_every_spelling_of_transformers(void **state)
         const char *name;
         clf_activation activation;
     } known[] = {
-        { "none", CLF_ACTIVATION_NONE },     { "linear", CLF_ACTIVATION_NONE },
-        { "gelu", CLF_GELU },                { "gelu_python", CLF_GELU },
-        { "gelu_pytorch_tanh", CLF_GELU_TANH }, { "gelu_python_tanh", CLF_GELU_TANH },
-        { "gelu_new", CLF_GELU_TANH },       { "gelu_fast", CLF_GELU_TANH },
-        { "gelu_accurate", CLF_GELU_TANH },  { "quick_gelu", CLF_QUICK_GELU },
-        { "silu", CLF_SILU },                { "swish", CLF_SILU },
-        { "relu", CLF_RELU },                { "relu2", CLF_RELU2 },
+        { "none", CLF_ACTIVATION_NONE },
+        { "linear", CLF_ACTIVATION_NONE },
+        { "gelu", CLF_GELU },
+        { "gelu_python", CLF_GELU },
+        { "gelu_pytorch_tanh", CLF_GELU_TANH },
+        { "gelu_python_tanh", CLF_GELU_TANH },
+        { "gelu_new", CLF_GELU_TANH },
+        { "gelu_fast", CLF_GELU_TANH },
+        { "gelu_accurate", CLF_GELU_TANH },
+        { "quick_gelu", CLF_QUICK_GELU },
+        { "silu", CLF_SILU },
+        { "swish", CLF_SILU },
+        { "relu", CLF_RELU },
+        { "relu2", CLF_RELU2 },
     };
     static const char *const unknown[] = { "gelu_10", "mish", "relu6", "GELU", "", "gelu ", NULL };
     clf_activation found;

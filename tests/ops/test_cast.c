@@ -116,9 +116,9 @@ static void rounds_to_nearest_even(void **state)
 static void what_is_too_large_becomes_infinite_and_nan_stays(void **state)
 {
     clf_test *t = *state;
-    const uint32_t bits[] = { to_bits(65519.996F), to_bits(65520), to_bits(-1e30F), 0x7f7fffff, 0xff800000,
-                              0x7f800001, /* a NaN whose upper half alone would be infinite */
-                              0xffffffff, 0x7fc00000 };
+    const uint32_t bits[] = { to_bits(65519.996F), to_bits(65520), to_bits(-1e30F), 0x7f7fffff,
+                              0xff800000,          0x7f800001, /* a NaN whose upper half alone would be infinite */
+                              0xffffffff,          0x7fc00000 };
     const clf_tensor x = uploaded(t, CLF_F32, 8, bits);
     const clf_tensor y = clf_test_empty(t, CLF_F16, CLF_DIMS(8)), z = clf_test_empty(t, CLF_BF16, CLF_DIMS(8));
 

@@ -134,14 +134,10 @@ static void the_check_names_what_is_wrong(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CLF_TEST(takes_the_rows_that_are_named),
-        CLF_TEST(entries_outside_the_table_leave_their_rows),
-        CLF_TEST(moves_any_type_of_two_or_four_bytes),
-        CLF_TEST(views_on_both_sides_leave_the_neighbours_untouched),
-        CLF_TEST(an_index_may_begin_inside_its_memory),
-        CLF_TEST(an_empty_table_leaves_everything),
-        CLF_TEST(a_failed_stream_stays_silent),
-        cmocka_unit_test(the_check_names_what_is_wrong),
+        CLF_TEST(takes_the_rows_that_are_named),        CLF_TEST(entries_outside_the_table_leave_their_rows),
+        CLF_TEST(moves_any_type_of_two_or_four_bytes),  CLF_TEST(views_on_both_sides_leave_the_neighbours_untouched),
+        CLF_TEST(an_index_may_begin_inside_its_memory), CLF_TEST(an_empty_table_leaves_everything),
+        CLF_TEST(a_failed_stream_stays_silent),         cmocka_unit_test(the_check_names_what_is_wrong),
     };
 
     return CLF_TEST_MAIN(tests);

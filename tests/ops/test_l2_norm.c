@@ -147,11 +147,11 @@ static void the_check_names_what_is_wrong(void **state)
     CLF_OPS_REFUSES(clf_l2_norm_check(x, 0, (clf_tensor){ .dtype = CLF_BF16, .rank = 9 }, &err), CLF_INVALID_ARGUMENT,
                     "l2_norm: y is bf16[0, 0, 0, 0, 0, 0]; want 1 to 6 dimensions, none negative, with a product below "
                     "2^63");
-    CLF_OPS_REFUSES(clf_l2_norm_check(clf_ops_at(CLF_F32, 0, CLF_DIMS(3, 8)), 0,
-                                      clf_ops_at(CLF_F32, 92, CLF_DIMS(3, 8)), &err),
-                    CLF_INVALID_ARGUMENT, "l2_norm: y overlaps x in part; want the same elements, or apart");
-    CLF_OPS_ACCEPTS(clf_l2_norm_check(clf_ops_at(CLF_F32, 0, CLF_DIMS(3, 8)), 0,
-                                      clf_ops_at(CLF_F32, 96, CLF_DIMS(3, 8)), &err));
+    CLF_OPS_REFUSES(
+        clf_l2_norm_check(clf_ops_at(CLF_F32, 0, CLF_DIMS(3, 8)), 0, clf_ops_at(CLF_F32, 92, CLF_DIMS(3, 8)), &err),
+        CLF_INVALID_ARGUMENT, "l2_norm: y overlaps x in part; want the same elements, or apart");
+    CLF_OPS_ACCEPTS(
+        clf_l2_norm_check(clf_ops_at(CLF_F32, 0, CLF_DIMS(3, 8)), 0, clf_ops_at(CLF_F32, 96, CLF_DIMS(3, 8)), &err));
 }
 
 int main(void)

@@ -23,7 +23,7 @@ static void check(clf_test *t, clf_tensor x, const clf_ref_linear *w, const clf_
 
 static void agrees_with_the_double_reference(void **state)
 {
-    static const shape shapes[] = { { 1, 1, 1 },    { 1, 7, 5 },     { 2, 33, 31 },  { 3, 64, 7 },    { 5, 65, 64 },
+    static const shape shapes[] = { { 1, 1, 1 },    { 1, 7, 5 },     { 2, 33, 31 },  { 3, 64, 7 },     { 5, 65, 64 },
                                     { 7, 31, 257 }, { 12, 32, 100 }, { 13, 96, 33 }, { 25, 100, 129 }, { 64, 48, 65 },
                                     { 93, 37, 53 }, { 144, 33, 17 }, { 1, 300, 513 } };
     clf_test *t = *state;
@@ -42,7 +42,8 @@ static void agrees_with_the_double_reference(void **state)
 
 static void whole_numbers_are_exact(void **state)
 {
-    static const shape shapes[] = { { 1, 1, 1 }, { 1, 33, 64 }, { 7, 93, 144 }, { 12, 31, 65 }, { 93, 144, 7 }, { 97, 65, 63 } };
+    static const shape shapes[] = { { 1, 1, 1 },    { 1, 33, 64 },  { 7, 93, 144 },
+                                    { 12, 31, 65 }, { 93, 144, 7 }, { 97, 65, 63 } };
     clf_test *t = *state;
 
     for (size_t i = 0; i < CLF_COUNT(shapes); i++) {
@@ -140,7 +141,8 @@ static void a_residual_in_place_equals_one_apart_bit_for_bit(void **state)
 {
     clf_test *t = *state;
     clf_ref_linear w = clf_ref_linear_create(t, t->ctx, CLF_F32, 37, 41, true, 0);
-    const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(15, 41)), r = clf_test_normal(t, CLF_F32, CLF_DIMS(15, 37));
+    const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(15, 41)),
+                     r = clf_test_normal(t, CLF_F32, CLF_DIMS(15, 37));
     const clf_tensor in_place = clf_test_empty(t, CLF_F32, CLF_DIMS(15, 37));
     const clf_tensor apart = clf_test_empty(t, CLF_F32, CLF_DIMS(15, 37));
     clf_linear_options o = clf_linear_options_default();
@@ -158,13 +160,15 @@ static void equal_rows_give_equal_bits_in_any_batch(void **state)
 {
     static const int64_t batches[] = { 1, 2, 4, 5, 8, 9, 13, 32, 33 };
     clf_test *t = *state;
-    clf_ref_linear w = clf_ref_linear_create(t, t->ctx, CLF_F32, 70, 130, true, 0);
-    const clf_tensor all = clf_test_normal(t, CLF_F32, CLF_DIMS(40, 130));
-    const clf_tensor y_all = clf_test_empty(t, CLF_F32, CLF_DIMS(40, 70));
     clf_linear_options o = clf_linear_options_default();
+    clf_ref_linear w;
+    clf_tensor all, y_all;
 
     if (strcmp(clf_context_gemm(t->ctx), "panel") != 0)
         skip(); /* CLBlast routes by the sizes and promises no order */
+    w = clf_ref_linear_create(t, t->ctx, CLF_F32, 70, 130, true, 0);
+    all = clf_test_normal(t, CLF_F32, CLF_DIMS(40, 130));
+    y_all = clf_test_empty(t, CLF_F32, CLF_DIMS(40, 70));
     o.prologue = CLF_PROLOGUE_LAYER_NORM;
     o.norm_weight = clf_test_uniform(t, CLF_F32, CLF_DIMS(130), 0.5, 1.5);
     o.activation = CLF_GELU;
@@ -227,7 +231,8 @@ static void many_rows_are_worked_off_in_blocks(void **state)
     clf_ref_linear w = clf_ref_linear_create(t, t->ctx, CLF_F32, 3, 100, true, 7);
     const clf_tensor x = clf_test_integers(t, CLF_F32, CLF_DIMS(M, 100), 9);
     const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(M, 3));
-    double *want = clf_test_memory(t, (size_t)M * 3 * sizeof *want), *bound = clf_test_memory(t, (size_t)M * 3 * sizeof *bound);
+    double *want = clf_test_memory(t, (size_t)M * 3 * sizeof *want),
+           *bound = clf_test_memory(t, (size_t)M * 3 * sizeof *bound);
     const clf_linear_options o = clf_linear_options_default();
 
     clf_ref_linear_run(t, x, &w, &o, want, bound);

@@ -189,9 +189,9 @@ static void the_check_names_what_is_wrong(void **state)
                     "rms_norm: eps is nan; want finite, above 0");
     CLF_OPS_REFUSES(clf_rms_norm_check(x, w, CLF_RMS_WEIGHT, 1e-6F, CLF_OPS_SHAPE(CLF_F32, 1, 64, 4096), &err),
                     CLF_INVALID_ARGUMENT, "rms_norm: y is f32[1, 64, 4096]; want f16[1, 64, 4096], like x");
-    CLF_OPS_REFUSES(clf_rms_norm_check(memory, none, CLF_RMS_PLAIN, 1e-6F, clf_ops_at(CLF_F16, 80, CLF_DIMS(3, 8)),
-                                       &err),
-                    CLF_INVALID_ARGUMENT, "rms_norm: y overlaps x in part; want the same elements, or apart");
+    CLF_OPS_REFUSES(
+        clf_rms_norm_check(memory, none, CLF_RMS_PLAIN, 1e-6F, clf_ops_at(CLF_F16, 80, CLF_DIMS(3, 8)), &err),
+        CLF_INVALID_ARGUMENT, "rms_norm: y overlaps x in part; want the same elements, or apart");
     CLF_OPS_REFUSES(clf_rms_norm_check(CLF_OPS_SHAPE(CLF_F16, 3, 8), clf_ops_at(CLF_F16, 80, CLF_DIMS(8)),
                                        CLF_RMS_WEIGHT, 1e-6F, memory, &err),
                     CLF_INVALID_ARGUMENT, "rms_norm: y overlaps weight; want apart");

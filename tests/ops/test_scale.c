@@ -93,12 +93,12 @@ static void the_check_names_what_is_wrong(void **state)
                     "scale: x is i64[3]; want f32, f16 or bf16");
     CLF_OPS_REFUSES(clf_scale_check(x, 2, CLF_OPS_SHAPE(CLF_F32, 3, 8), &err), CLF_INVALID_ARGUMENT,
                     "scale: y is f32[3, 8]; want f16[3, 8], like x");
-    CLF_OPS_REFUSES(clf_scale_check(clf_ops_at(CLF_F16, 0, CLF_DIMS(3, 8)), 2, clf_ops_at(CLF_F16, 2, CLF_DIMS(3, 8)),
-                                    &err),
-                    CLF_INVALID_ARGUMENT, "scale: y overlaps x in part; want the same elements, or apart");
-    CLF_OPS_REFUSES(clf_scale_check(clf_ops_at(CLF_F32, 6, CLF_DIMS(3, 8)), 2, clf_ops_at(CLF_F32, 6, CLF_DIMS(3, 8)),
-                                    &err),
-                    CLF_INVALID_ARGUMENT, "scale: x begins at byte 6; want a multiple of 4 for f32");
+    CLF_OPS_REFUSES(
+        clf_scale_check(clf_ops_at(CLF_F16, 0, CLF_DIMS(3, 8)), 2, clf_ops_at(CLF_F16, 2, CLF_DIMS(3, 8)), &err),
+        CLF_INVALID_ARGUMENT, "scale: y overlaps x in part; want the same elements, or apart");
+    CLF_OPS_REFUSES(
+        clf_scale_check(clf_ops_at(CLF_F32, 6, CLF_DIMS(3, 8)), 2, clf_ops_at(CLF_F32, 6, CLF_DIMS(3, 8)), &err),
+        CLF_INVALID_ARGUMENT, "scale: x begins at byte 6; want a multiple of 4 for f32");
 }
 
 int main(void)

@@ -52,8 +52,8 @@ clf_expected clf_ref_layer_norm(clf_test *t, clf_tensor x, clf_tensor weight, cl
         for (int64_t c = 0; c < C; c++) {
             const double away = given[r * C + c] - e.mean, z = away / e.root, gain = w != NULL ? w[c] : 1;
             /* (x - m) - rest: two roundings and the error of rest; then the factor and a product. */
-            const double error = (2 * CLF_U * (fabs(away) + e.shift) + e.rest) / e.root * (1 + e.factor) +
-                                 fabs(z) * (e.factor + CLF_U);
+            const double error =
+                (2 * CLF_U * (fabs(away) + e.shift) + e.rest) / e.root * (1 + e.factor) + fabs(z) * (e.factor + CLF_U);
 
             const double v = z * gain + (b != NULL ? b[c] : 0);
 

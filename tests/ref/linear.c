@@ -52,13 +52,20 @@ clf_ref_linear clf_ref_linear_create(clf_test *t, clf_context *ctx, clf_dtype dt
 static double activate(clf_activation a, double x)
 {
     switch (a) {
-    case CLF_ACTIVATION_NONE: return x;
-    case CLF_GELU: return 0.5 * x * erfc(-x / sqrt(2.0));
-    case CLF_GELU_TANH: return 0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
-    case CLF_QUICK_GELU: return x / (1.0 + exp(-1.702 * x));
-    case CLF_SILU: return x / (1.0 + exp(-x));
-    case CLF_RELU: return x > 0.0 ? x : 0.0;
-    case CLF_RELU2: return x > 0.0 ? x * x : 0.0;
+    case CLF_ACTIVATION_NONE:
+        return x;
+    case CLF_GELU:
+        return 0.5 * x * erfc(-x / sqrt(2.0));
+    case CLF_GELU_TANH:
+        return 0.5 * x * (1.0 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+    case CLF_QUICK_GELU:
+        return x / (1.0 + exp(-1.702 * x));
+    case CLF_SILU:
+        return x / (1.0 + exp(-x));
+    case CLF_RELU:
+        return x > 0.0 ? x : 0.0;
+    case CLF_RELU2:
+        return x > 0.0 ? x * x : 0.0;
     }
     return NAN;
 }
@@ -80,9 +87,10 @@ static void prologue(clf_test *t, const double *x, int64_t K, const clf_linear_o
         const double gain = g == NULL ? 1.0 : g[k] + (o->norm_one_plus ? 1.0 : 0.0);
 
         n[k] = o->prologue == CLF_PROLOGUE_NONE ? x[k] : (x[k] - mean) / root * gain + (b != NULL ? b[k] : 0.0);
-        off[k] = o->prologue == CLF_PROLOGUE_NONE
-                     ? 0.0
-                     : relative * (fabs(gain) * (fabs(x[k] - mean) + fabs(mean)) / root + (b != NULL ? fabs(b[k]) : 0.0));
+        off[k] =
+            o->prologue == CLF_PROLOGUE_NONE
+                ? 0.0
+                : relative * (fabs(gain) * (fabs(x[k] - mean) + fabs(mean)) / root + (b != NULL ? fabs(b[k]) : 0.0));
     }
 }
 

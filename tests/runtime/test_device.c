@@ -68,16 +68,25 @@ static cl_int device_info(cl_device_id d, cl_device_info what, size_t bytes, voi
     const size_t group = 256;
 
     switch (what) {
-    case CL_DEVICE_TYPE: return put(&f->type, sizeof f->type, bytes, out, written);
-    case CL_DEVICE_VENDOR_ID: return put(&f->vendor_id, sizeof f->vendor_id, bytes, out, written);
-    case CL_DEVICE_HOST_UNIFIED_MEMORY: return put(&f->unified, sizeof f->unified, bytes, out, written);
-    case CL_DEVICE_NAME: return put(f->name, strlen(f->name) + 1, bytes, out, written);
-    case CL_DEVICE_VENDOR: return put(f->vendor, strlen(f->vendor), bytes, out, written); /* no terminator */
-    case CL_DEVICE_VERSION: return put(f->version, strlen(f->version) + 1, bytes, out, written);
+    case CL_DEVICE_TYPE:
+        return put(&f->type, sizeof f->type, bytes, out, written);
+    case CL_DEVICE_VENDOR_ID:
+        return put(&f->vendor_id, sizeof f->vendor_id, bytes, out, written);
+    case CL_DEVICE_HOST_UNIFIED_MEMORY:
+        return put(&f->unified, sizeof f->unified, bytes, out, written);
+    case CL_DEVICE_NAME:
+        return put(f->name, strlen(f->name) + 1, bytes, out, written);
+    case CL_DEVICE_VENDOR:
+        return put(f->vendor, strlen(f->vendor), bytes, out, written); /* no terminator */
+    case CL_DEVICE_VERSION:
+        return put(f->version, strlen(f->version) + 1, bytes, out, written);
     case CL_DEVICE_GLOBAL_MEM_SIZE:
-    case CL_DEVICE_MAX_MEM_ALLOC_SIZE: return put(&big, sizeof big, bytes, out, written);
-    case CL_DEVICE_MAX_WORK_GROUP_SIZE: return put(&group, sizeof group, bytes, out, written);
-    default: return CL_INVALID_VALUE; /* a driver that refuses what it does not know */
+    case CL_DEVICE_MAX_MEM_ALLOC_SIZE:
+        return put(&big, sizeof big, bytes, out, written);
+    case CL_DEVICE_MAX_WORK_GROUP_SIZE:
+        return put(&group, sizeof group, bytes, out, written);
+    default:
+        return CL_INVALID_VALUE; /* a driver that refuses what it does not know */
     }
 }
 
@@ -104,17 +113,24 @@ static int picked(const fake *list, size_t count, const char *selector, clf_erro
     return index;
 }
 
-static const fake amd_gpu = { CL_DEVICE_TYPE_GPU, 0x1002, CL_FALSE, "AMD", "gfx1030", "Advanced Micro Devices, Inc.", "OpenCL 2.0" };
-static const fake intel_igpu = { CL_DEVICE_TYPE_GPU, 0x8086, CL_TRUE, "Intel(R) OpenCL Graphics", "Iris", "Intel(R) Corporation", "OpenCL 3.0" };
-static const fake intel_dgpu = { CL_DEVICE_TYPE_GPU, 0x8086, CL_FALSE, "Intel(R) OpenCL Graphics", "Arc", "Intel(R) Corporation", "OpenCL 3.0" };
+static const fake amd_gpu = { CL_DEVICE_TYPE_GPU, 0x1002, CL_FALSE, "AMD", "gfx1030", "Advanced Micro Devices, Inc.",
+                              "OpenCL 2.0" };
+static const fake intel_igpu = { CL_DEVICE_TYPE_GPU,     0x8086,      CL_TRUE, "Intel(R) OpenCL Graphics", "Iris",
+                                 "Intel(R) Corporation", "OpenCL 3.0" };
+static const fake intel_dgpu = { CL_DEVICE_TYPE_GPU,     0x8086,      CL_FALSE, "Intel(R) OpenCL Graphics", "Arc",
+                                 "Intel(R) Corporation", "OpenCL 3.0" };
 static const fake other_gpu = { CL_DEVICE_TYPE_GPU, 0x10DE, CL_FALSE, "Other", "X", "Other", "OpenCL 3.0" };
 static const fake accelerator = { CL_DEVICE_TYPE_ACCELERATOR, 0x1, CL_FALSE, "Acc", "A", "Acc", "OpenCL 1.2" };
-static const fake pocl = { CL_DEVICE_TYPE_CPU, 0x8086, CL_TRUE, "Portable Computing Language", "pthread", "GenuineIntel", "OpenCL 3.0" };
-static const fake intel_cpu = { CL_DEVICE_TYPE_CPU, 0x8086, CL_TRUE, "Intel(R) OpenCL", "Xeon", "Intel(R) Corporation", "OpenCL 3.1" };
+static const fake pocl = { CL_DEVICE_TYPE_CPU, 0x8086,         CL_TRUE,     "Portable Computing Language",
+                           "pthread",          "GenuineIntel", "OpenCL 3.0" };
+static const fake intel_cpu = { CL_DEVICE_TYPE_CPU,     0x8086,      CL_TRUE, "Intel(R) OpenCL", "Xeon",
+                                "Intel(R) Corporation", "OpenCL 3.1" };
 static const fake clover_empty = { 0, 0, CL_FALSE, "Clover", "", "Mesa", "OpenCL 1.1" };
 static const fake clover = { CL_DEVICE_TYPE_GPU, 0x1002, CL_FALSE, "Clover", "R9", "AMD", "OpenCL 1.1" };
-static const fake beignet = { CL_DEVICE_TYPE_GPU, 0x8086, CL_TRUE, "Intel Gen OCL Driver", "HD", "Intel", "OpenCL 1.2 beignet 1.3" };
-static const fake llvmpipe = { CL_DEVICE_TYPE_CPU, 0x10005, CL_TRUE, "rusticl", "llvmpipe (LLVM 15.0.6)", "Mesa", "OpenCL 3.0" };
+static const fake beignet = { CL_DEVICE_TYPE_GPU,      0x8086, CL_TRUE, "Intel Gen OCL Driver", "HD", "Intel",
+                              "OpenCL 1.2 beignet 1.3" };
+static const fake llvmpipe = { CL_DEVICE_TYPE_CPU,       0x10005, CL_TRUE,     "rusticl",
+                               "llvmpipe (LLVM 15.0.6)", "Mesa",  "OpenCL 3.0" };
 
 #define PICK(selector, ...)                                                                                            \
     picked((const fake[]){ __VA_ARGS__ }, sizeof((const fake[]){ __VA_ARGS__ }) / sizeof(fake), selector, &err)

@@ -9,7 +9,8 @@
 /* One layer from weights to result: y = GELU(norm(x) Wᵀ + b). */
 static clf_status run_layer(clf_test *t, clf_stream *s, float result[6], clf_error *err)
 {
-    static const float weight[6] = { 1, 2, 3, 4, 5, 6 }, bias[2] = { 0.5F, -0.5F }, in[9] = { 1, 2, 3, 3, 1, 2, 2, 3, 1 };
+    static const float weight[6] = { 1, 2, 3, 4, 5, 6 }, bias[2] = { 0.5F, -0.5F },
+                       in[9] = { 1, 2, 3, 3, 1, 2, 2, 3, 1 };
     clf_linear_weight_desc desc = clf_linear_weight_desc_default();
     clf_linear_options o = clf_linear_options_default();
     clf_linear_weight *w = NULL;

@@ -11,7 +11,8 @@ static void the_first_error_stays_and_silences_the_stream(void **state)
 {
     clf_test *t = *state;
     const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(2, 3)), y = clf_test_empty(t, CLF_F32, CLF_DIMS(2, 3));
-    const clf_tensor turned = clf_test_empty(t, CLF_F32, CLF_DIMS(3, 2)), other = clf_test_empty(t, CLF_F32, CLF_DIMS(9));
+    const clf_tensor turned = clf_test_empty(t, CLF_F32, CLF_DIMS(3, 2)),
+                     other = clf_test_empty(t, CLF_F32, CLF_DIMS(9));
     const long before = clf_shims_count().enqueued;
     clf_error err = { 0 };
 
