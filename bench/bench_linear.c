@@ -57,9 +57,10 @@ static double flop(const clf_bench_work *w)
 }
 
 static const clf_bench_case cases[] = {
-    { "linear.square", "f32[576,4096] f32[4096,4096] -> f32[576,4096]", "second layer of the LLaVA-1.5-7B projector",
-      0 },
-    { "linear.cube", "f32[1024,1024] f32[1024,1024] -> f32[1024,1024]", "the usual yardstick", 0 },
+    { "linear.square", "f32[576,4096] f32[4096,4096] f32[4096] -> f32[576,4096]", "576 tokens at 4096, bias and GELU",
+      CLF_GELU },
+    { "linear.cube", "f32[1024,1024] f32[1024,1024] f32[1024] -> f32[1024,1024]", "the usual yardstick, bias and GELU",
+      CLF_GELU },
     { "linear.qformer", "f32[32,768] f32[768,768] f32[768] -> f32[32,768]", "Q-Former width, 32 queries, bias and GELU",
       CLF_GELU },
     { "linear.token", "f32[1,4096] f32[4096,4096] -> f32[1,4096]", "one row: bytes bind", 0 },
