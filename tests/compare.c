@@ -106,7 +106,7 @@ void clf_test_within(clf_test *t, clf_tensor y, const double *want, const double
         if (isfinite(target) && allowed > 0.0 && y.dtype == CLF_F32 && error / allowed > t->worst_share)
             t->worst_share = error / allowed;
     }
-    if (count >= 32 && zeros * 10 > count * 7) /* eltwise limit: ReLU and sparse cases are half zeros */
+    if (count >= 32 && (double)zeros > t->zero_limit * (double)count)
         fail_msg("mistrusted: %zu of %zu expected values are zeros", zeros, count);
 }
 

@@ -12,7 +12,7 @@
 #include "test_tensors.h"
 
 #define GUARD_BYTES 1024 /* before and behind every tensor; a multiple of every alignment */
-#define GUARD_BYTE 0xA5
+#define GUARD_BYTE 0xFF  /* NaN in every float type: reading it shows too */
 
 static clf_test test;
 static clf_test_tensor *tensors; /* of the running test */
@@ -51,6 +51,7 @@ int clf_test_setup(void **state)
     at_start = clf_shims_count();
     desc.gemm = gemm_of_run();
     test.seed = seed_of_run();
+    test.zero_limit = 0.3;
     if (clf_context_create(&desc, &test.ctx, &err) != CLF_OK ||
         clf_stream_create(test.ctx, NULL, &test.stream, &err) != CLF_OK) {
         print_error("%s\n", err.message);
@@ -66,7 +67,7 @@ int clf_test_setup(void **state)
 
 int clf_test_teardown(void **state)
 {
-    const uint64_t bytes_of_context = 256; /* its dummy */
+    const uint64_t bytes_of_context = CLF_DUMMY_BYTES;
     bool balanced;
 
     (void)state;
@@ -90,6 +91,12 @@ int clf_test_teardown(void **state)
 bool clf_test_small_only(const clf_test *t)
 {
     return t->ctx->emulated_fma;
+}
+
+void clf_test_skip(const char *why)
+{
+    print_message("skipped: %s\n", why);
+    skip();
 }
 
 /* ---- random numbers: splitmix64 ---- */
@@ -347,6 +354,7 @@ int clf_test_each_teardown(void **state)
         print_message("             %.3f of the bound used%s\n", t->worst_share,
                       t->worst_share > 0.5 ? "  (warning: above one half)" : "");
     t->worst_share = 0.0;
+    t->zero_limit = 0.3;
     return intact ? 0 : -1;
 }
 

@@ -202,9 +202,34 @@ static cl_int work_group_info(cl_kernel k, cl_device_id d, cl_kernel_work_group_
     return real->GetKernelWorkGroupInfo(k, d, what, bytes, value, written);
 }
 
-static cl_int mem_info(cl_mem m, cl_mem_info what, size_t bytes, void *value, size_t *written)
+static cl_int get_device_ids(cl_platform_id p, cl_device_type type, cl_uint entries, cl_device_id *ids, cl_uint *found)
 {
-    return real->GetMemObjectInfo(m, what, bytes, value, written);
+    FAIL("clGetDeviceIDs", CL_DEVICE_NOT_FOUND);
+    return real->GetDeviceIDs(p, type, entries, ids, found);
+}
+
+/* The queries have one shape: object, what, bytes, value, written. */
+#define QUERY(function, Name, object, kind)                                                                            \
+    static cl_int function(object o, kind what, size_t bytes, void *value, size_t *written)                            \
+    {                                                                                                                  \
+        FAIL("cl" #Name, CL_INVALID_VALUE);                                                                            \
+        return real->Name(o, what, bytes, value, written);                                                             \
+    }
+
+QUERY(platform_info, GetPlatformInfo, cl_platform_id, cl_platform_info)
+QUERY(device_info, GetDeviceInfo, cl_device_id, cl_device_info)
+QUERY(context_info, GetContextInfo, cl_context, cl_context_info)
+QUERY(queue_info, GetCommandQueueInfo, cl_command_queue, cl_command_queue_info)
+QUERY(mem_info, GetMemObjectInfo, cl_mem, cl_mem_info)
+QUERY(program_info, GetProgramInfo, cl_program, cl_program_info)
+QUERY(event_info, GetEventInfo, cl_event, cl_event_info)
+QUERY(profiling_info, GetEventProfilingInfo, cl_event, cl_profiling_info)
+
+static cl_int build_info(cl_program p, cl_device_id d, cl_program_build_info what, size_t bytes, void *value,
+                         size_t *written)
+{
+    FAIL("clGetProgramBuildInfo", CL_INVALID_VALUE);
+    return real->GetProgramBuildInfo(p, d, what, bytes, value, written);
 }
 
 static cl_int enqueue_kernel(cl_command_queue q, cl_kernel k, cl_uint dims, const size_t *offset, const size_t *global,
@@ -337,6 +362,15 @@ bool clf_shims_install(void)
         return false;
     table = *real;
     table.GetPlatformIDs = get_platform_ids;
+    table.GetDeviceIDs = get_device_ids;
+    table.GetPlatformInfo = platform_info;
+    table.GetDeviceInfo = device_info;
+    table.GetContextInfo = context_info;
+    table.GetCommandQueueInfo = queue_info;
+    table.GetProgramInfo = program_info;
+    table.GetProgramBuildInfo = build_info;
+    table.GetEventInfo = event_info;
+    table.GetEventProfilingInfo = profiling_info;
     table.CreateContext = create_context;
     table.RetainContext = retain_context;
     table.ReleaseContext = release_context;

@@ -143,7 +143,7 @@ static clf_status write_vision(const model *m, const char *folder, clf_error *er
 {
     const size_t count = (size_t)m->tokens * (size_t)m->width;
     float *values = clf_alloc(count, sizeof(float));
-    clf_npy_writer *writer = NULL;
+    clf_file_writer *writer = NULL;
     uint64_t state = 2;
     char path[4096];
 
@@ -155,7 +155,7 @@ static clf_status write_vision(const model *m, const char *folder, clf_error *er
     const clf_host_tensor t = { .data = values, .dtype = CLF_F32, .rank = 3, .dim = { 1, m->tokens, m->width } };
     clf_status status = clf_npy_write(path, t, &writer, err);
     if (status == CLF_OK)
-        status = clf_npy_commit(writer, err);
+        status = clf_file_writer_commit(writer, err);
     clf_free(values);
     return status;
 }

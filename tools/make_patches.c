@@ -54,7 +54,7 @@ static clf_status write_patches(const picture *p, const char *path, clf_error *e
 {
     const int columns = p->width / SIDE, rows = p->height / SIDE, count = columns * rows;
     float *values = clf_alloc((size_t)count * PATCH, sizeof(float));
-    clf_npy_writer *writer = NULL;
+    clf_file_writer *writer = NULL;
 
     CLF_REQUIRE(err, values != NULL, CLF_OUT_OF_MEMORY, "no memory for %d patches", count);
     for (int i = 0; i < count; i++)
@@ -63,7 +63,7 @@ static clf_status write_patches(const picture *p, const char *path, clf_error *e
     const clf_host_tensor patches = { .data = values, .dtype = CLF_F32, .rank = 3, .dim = { 1, count, PATCH } };
     clf_status status = clf_npy_write(path, patches, &writer, err);
     if (status == CLF_OK)
-        status = clf_npy_commit(writer, err);
+        status = clf_file_writer_commit(writer, err);
     clf_free(values);
     if (status == CLF_OK)
         printf("%d x %d pixels -> %d patches of %d values\n", p->width, p->height, count, PATCH);

@@ -50,7 +50,7 @@ clf_install_packages()
 clf_explain_packages()
 {
     clf_say "this system has no apt-get; install these, then run again with CLFUSION_SETUP=skip:
-  a C11 compiler, CMake 3.16 or later, ninja, pkg-config
+  a C11 compiler, CMake 3.18 or later, ninja, pkg-config
   OpenCL headers (CL/cl.h), the OpenCL ICD loader (libOpenCL.so.1) and a driver, for a CPU pocl
   jsmn (jsmn.h), libmd (sha2.h), cmocka 1.1.5 or later; CLBlast (libclblast.so.1) where there is a GPU
   Fedora: gcc cmake ninja-build pkgconf-pkg-config opencl-headers ocl-icd pocl jsmn-devel libmd-devel libcmocka-devel

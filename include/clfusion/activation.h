@@ -39,6 +39,8 @@ CLF_API bool clf_activation_from_name(const char *name, clf_activation *activati
  * limit.  Errors, kept by the stream: as for every operator, clfusion/stream.h.
  */
 CLF_API void clf_activate(clf_stream *s, clf_tensor x, clf_activation activation, clf_tensor y);
+
+/** The same rules without stream or device. */
 CLF_API clf_status clf_activate_check(clf_tensor x, clf_activation activation, clf_tensor y, clf_error *err);
 
 CLF_END_DECLS

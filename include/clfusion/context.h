@@ -54,7 +54,8 @@ CLF_API clf_context_desc clf_context_desc_default(void);
  */
 CLF_API CLF_MUST_USE clf_status clf_context_create(const clf_context_desc *desc, clf_context **ctx, clf_error *err);
 
-/** Releases the context; takes NULL.  Its streams, buffers and modules must be gone. */
+/** Releases the context; takes NULL.  Its streams, buffers and modules must be gone.  With the clblast provider this clears
+ * CLBlast's cache of programs (clfusion/memory.h). */
 CLF_API void clf_context_destroy(clf_context *ctx);
 
 /** The device and, in `reason`, why it was picked.  Lives as long as the context. */

@@ -17,8 +17,12 @@ CLF_BEGIN_DECLS
  *
  * The variance is taken in a second pass, so a large common offset does no harm.  Sums in an order fixed by C.
  * Source: Ba, Kiros and Hinton 2016, arXiv:1607.06450; torch.nn.LayerNorm.
+ * Bound in f32: derived element by element, and held, in tests/ref/layer_norm.c.
+ * Ownership, threads, errors and the state of outputs after one: as for every operator, clfusion/stream.h.
  */
 CLF_API void clf_layer_norm(clf_stream *s, clf_tensor x, clf_tensor weight, clf_tensor bias, float eps, clf_tensor y);
+
+/** The same rules without stream or device. */
 CLF_API clf_status clf_layer_norm_check(clf_tensor x, clf_tensor weight, clf_tensor bias, float eps, clf_tensor y,
                                         clf_error *err);
 

@@ -20,16 +20,20 @@ typedef struct clf_linear_weight_desc {
     const clf_tensor_source *source; /* told when the host memory has been read; NULL: nobody */
 } clf_linear_weight_desc;
 
+/** Nothing set: no weight, no bias, storage as the weight is. */
 CLF_API clf_linear_weight_desc clf_linear_weight_desc_default(void);
 
 /**
- * Packs a weight into device memory.  Host memory is not needed afterwards.  *w is NULL after an error.
+ * Packs a weight into device memory and waits for it.  Host memory is not needed afterwards.  *w is NULL after an error;
+ * it is the caller's to destroy, before the context.  Threads: any.
  * Errors: CLF_INVALID_ARGUMENT, CLF_UNSUPPORTED, CLF_OUT_OF_MEMORY, CLF_OUT_OF_DEVICE_MEMORY, CLF_DEVICE_ERROR.
  */
 CLF_API CLF_MUST_USE clf_status clf_linear_weight_create(clf_context *ctx, const clf_linear_weight_desc *desc,
                                                          clf_linear_weight **w, clf_error *err);
-CLF_API void clf_linear_weight_destroy(clf_linear_weight *w); /* takes NULL */
+/** Frees the device memory; takes NULL.  Work in flight must have finished. */
+CLF_API void clf_linear_weight_destroy(clf_linear_weight *w);
 
+/** The dimensions of the weight [out, in]. */
 CLF_API int64_t clf_linear_weight_out(const clf_linear_weight *w);
 CLF_API int64_t clf_linear_weight_in(const clf_linear_weight *w);
 
@@ -52,6 +56,7 @@ typedef struct clf_linear_options {
     float residual_scale; /* y = residual + residual_scale * value; default 1 */
 } clf_linear_options;
 
+/** No prologue (norm_eps 1e-5 when one is chosen), no activation, no residual (residual_scale 1). */
 CLF_API clf_linear_options clf_linear_options_default(void);
 
 /**
@@ -65,7 +70,7 @@ CLF_API clf_linear_options clf_linear_options_default(void);
  * Accumulation in f32.  With the panel provider each element is one chain of fused multiply-adds in rising order of
  * `in`, whatever the number of rows: equal rows give equal bits in every batch.  CLBlast promises no order.
  * Bound: |y - exact| <= (in + 3) u sum|x w| before the activation, u = 2^-24, for finite input that does not overflow.
- * Errors, kept by the stream: CLF_INVALID_ARGUMENT, CLF_UNSUPPORTED, CLF_OUT_OF_DEVICE_MEMORY, CLF_DEVICE_ERROR.
+ * Ownership, threads, errors and the state of outputs after one: as for every operator, clfusion/stream.h.
  */
 CLF_API void clf_linear(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const clf_linear_options *options,
                         clf_tensor y);

@@ -1,6 +1,10 @@
-/* Host memory and the log: the only state that a whole process shares.
+/* Host memory and the log, and what else a whole process shares.
  *
- * Both functions are called before any other function of clfusion, by one thread; afterwards the tables are only read. */
+ * The allocator and the log callback are set before any other function of clfusion is called, by one thread; afterwards
+ * they are only read.  Beside them the process shares: the OpenCL loader and CLBlast, each opened at its first use and
+ * kept open; and CLBlast's cache of programs, which belongs to CLBlast.  Its first product in a context is alone under a
+ * lock of clfusion, and destroying a context that used it clears that cache: a program that calls CLBlast itself then
+ * compiles again at its next call. */
 #ifndef CLFUSION_MEMORY_H
 #define CLFUSION_MEMORY_H
 

@@ -23,8 +23,13 @@ typedef enum clf_rms_gain {
  *
  * Not promised: rows whose sum of squares overflows f32 (entries of 2.9e17 at C = 4096).
  * Source: Zhang and Sennrich 2019, arXiv:1910.07467.
+ * Bound in f32: relative ((L + 7) / 2 + 14) u, u = 2^-24, L = C / 4 + 8 the longest chain of additions of any device's
+ * kernel; half an ulp of the stored type on top.
+ * Ownership, threads, errors and the state of outputs after one: as for every operator, clfusion/stream.h.
  */
 CLF_API void clf_rms_norm(clf_stream *s, clf_tensor x, clf_tensor weight, clf_rms_gain gain, float eps, clf_tensor y);
+
+/** The same rules without stream or device. */
 CLF_API clf_status clf_rms_norm_check(clf_tensor x, clf_tensor weight, clf_rms_gain gain, float eps, clf_tensor y,
                                       clf_error *err);
 

@@ -7,7 +7,12 @@
  *   - the caller's cl_mem must belong to the stream's context and be large enough: operators check shapes against each
  *     other, and each tensor's last byte against the size of its memory;
  *   - after an error outputs are undefined, perhaps partly written;
- *   - commands run in the order of the calls. */
+ *   - commands run in the order of the calls;
+ *   - errors, kept by the stream: CLF_INVALID_ARGUMENT (a rule of the operator's header is broken, or a tensor ends
+ *     outside its memory), CLF_UNSUPPORTED (a type, size or view that it does not take, or a limit of the device),
+ *     CLF_OUT_OF_MEMORY, CLF_OUT_OF_DEVICE_MEMORY, CLF_DEVICE_ERROR, CLF_DEVICE_LOST;
+ *   - clf_<operator>_check states the operator's rules without stream, device or memory: CLF_OK, or
+ *     CLF_INVALID_ARGUMENT or CLF_UNSUPPORTED with the record filled; any thread. */
 #ifndef CLFUSION_STREAM_H
 #define CLFUSION_STREAM_H
 
@@ -32,6 +37,7 @@ typedef struct clf_stream_desc {
     bool finish_each;                /* debugging: wait after every command, so that an error names the right one */
 } clf_stream_desc;
 
+/** All defaults: a queue of its own, no profiling, no waiting. */
 CLF_API clf_stream_desc clf_stream_desc_default(void);
 
 /** desc NULL: the defaults.  *s is NULL after an error.  Errors: CLF_INVALID_ARGUMENT, CLF_UNSUPPORTED,
@@ -51,6 +57,7 @@ CLF_API clf_status clf_stream_status(const clf_stream *s);
 /** Waits, forgets the error and gives all scratch back; a lost device stays lost. */
 CLF_API void clf_stream_reset(clf_stream *s);
 
+/** The context that the stream was created in. */
 CLF_API clf_context *clf_stream_context(const clf_stream *s);
 
 /** Commands enqueued from here on wait for these events, which stay the caller's. */

@@ -62,7 +62,8 @@ static clf_status open_shard(const char *path, const char *label, shard *s, clf_
 
     CLF_TRY(clf_file_map_open(path, &s->map, err));
     if (s->map.size >= 4 && memcmp(s->map.bytes, "GGUF", 4) == 0)
-        status = CLF_FAIL(err, CLF_UNSUPPORTED, "%s: file is GGUF; want safetensors", label);
+        status = CLF_FAIL(err, CLF_UNSUPPORTED,
+                          "%s: file is GGUF, which is unsupported in this version; want safetensors", label);
     else
         status = clf_safetensors_open(label, s->map.bytes, s->map.size, NULL, &s->file, err);
     if (status != CLF_OK)
@@ -174,8 +175,8 @@ static clf_status open_tensors(clf_checkpoint *c, const char *single, const char
         return open_single(c, single, err);
     if (clf_file_there(index))
         return open_index(c, index, err);
-    return CLF_FAIL(err, CLF_IO, "%s: folder has neither %s nor %s; want one of them", c->folder, SINGLE_NAME,
-                    INDEX_NAME);
+    return CLF_FAIL(err, CLF_IO, "%s: folder has neither %s nor %s; want one of them (GGUF is unsupported in this version)",
+                    c->folder, SINGLE_NAME, INDEX_NAME);
 }
 
 static clf_status open_folder(clf_checkpoint *c, const char *folder, clf_error *err)

@@ -12,6 +12,7 @@
 #include <clfusion/rms_norm.h>
 
 #include "core/alloc.h"
+#include "core/desc.h"
 #include "core/half.h"
 #include "gemm/gemm.h"
 #include "runtime/op.h"
@@ -39,8 +40,6 @@ static clf_status weight_check(const clf_linear_weight_desc *d, clf_error *err)
 {
     const clf_host_tensor w = d->weight, b = d->bias;
 
-    CLF_REQUIRE(err, d->struct_size == sizeof *d, CLF_INVALID_ARGUMENT,
-                "struct_size is %u; want %zu: start from clf_linear_weight_desc_default()", d->struct_size, sizeof *d);
     CLF_REQUIRE(err, clf_is_float(w.dtype) || w.dtype == CLF_F64, CLF_UNSUPPORTED,
                 "weight is %s; want f32, f16, bf16 or f64", CLF_HOST_TEXT(w));
     CLF_REQUIRE(err, w.rank == 2 && w.dim[0] >= 1 && w.dim[1] >= 1, CLF_INVALID_ARGUMENT,
@@ -56,8 +55,9 @@ static clf_status weight_check(const clf_linear_weight_desc *d, clf_error *err)
 }
 
 /* A small vector to the device, as f32. */
-static clf_status upload_bias(clf_context *ctx, clf_host_tensor b, clf_tensor *bias, clf_error *err)
+static clf_status upload_bias(clf_context *ctx, const clf_linear_weight_desc *desc, clf_tensor *bias, clf_error *err)
 {
+    const clf_host_tensor b = desc->bias;
     const size_t count = (size_t)b.dim[0];
     float *values = clf_alloc(count, sizeof *values);
     clf_stream *s = NULL;
@@ -66,6 +66,8 @@ static clf_status upload_bias(clf_context *ctx, clf_host_tensor b, clf_tensor *b
     if (values == NULL)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, CLF_OP ": no memory for %zu floats", count);
     clf_host_to_f32(b.data, b.dtype, count, values);
+    if (desc->source != NULL && desc->source->done != NULL)
+        desc->source->done(desc->source->self, b.data, count * clf_dtype_bytes(b.dtype));
     status = clf_tensor_create(ctx, CLF_F32, CLF_DIMS(b.dim[0]), bias, err);
     if (status == CLF_OK)
         status = clf_stream_create(ctx, NULL, &s, err);
@@ -78,15 +80,19 @@ static clf_status upload_bias(clf_context *ctx, clf_host_tensor b, clf_tensor *b
     return status;
 }
 
-clf_status clf_linear_weight_create(clf_context *ctx, const clf_linear_weight_desc *desc, clf_linear_weight **out,
+clf_status clf_linear_weight_create(clf_context *ctx, const clf_linear_weight_desc *given, clf_linear_weight **out,
                                     clf_error *err)
 {
-    const clf_dtype stored = desc->weight.dtype == CLF_F64 ? CLF_F32 : desc->weight.dtype;
+    clf_linear_weight_desc full = clf_linear_weight_desc_default();
+    const clf_linear_weight_desc *desc = &full;
     clf_linear_weight *w;
+    clf_dtype stored;
     clf_status status;
 
     *out = NULL;
+    CLF_DESC_READ(err, &full, given);
     CLF_TRY(weight_check(desc, err));
+    stored = desc->weight.dtype == CLF_F64 ? CLF_F32 : desc->weight.dtype;
     w = clf_alloc(1, sizeof *w);
     if (w == NULL)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, CLF_OP ": no memory for %zu bytes", sizeof *w);
@@ -97,7 +103,7 @@ clf_status clf_linear_weight_create(clf_context *ctx, const clf_linear_weight_de
                               .storage = desc->storage != CLF_DTYPE_NONE ? desc->storage : stored };
     status = w->provider->pack(ctx, desc, &w->w, err);
     if (status == CLF_OK && clf_host_present(desc->bias))
-        status = upload_bias(ctx, desc->bias, &w->bias, err);
+        status = upload_bias(ctx, desc, &w->bias, err);
     if (status != CLF_OK) {
         clf_linear_weight_destroy(w);
         return status;
@@ -130,8 +136,6 @@ static clf_status options_check(const clf_linear_options *o, int64_t in, clf_ten
     const clf_tensor g = o->norm_weight, b = o->norm_bias, r = o->residual;
     const bool norm = o->prologue != CLF_PROLOGUE_NONE, layer = o->prologue == CLF_PROLOGUE_LAYER_NORM;
 
-    CLF_REQUIRE(err, o->struct_size == sizeof *o, CLF_INVALID_ARGUMENT,
-                "struct_size is %u; want %zu: start from clf_linear_options_default()", o->struct_size, sizeof *o);
     CLF_REQUIRE(err, o->prologue >= CLF_PROLOGUE_NONE && o->prologue <= CLF_PROLOGUE_RMS_NORM, CLF_INVALID_ARGUMENT,
                 "prologue is %d; want none, layer norm or RMS norm", (int)o->prologue);
     CLF_REQUIRE(err, !norm || (isfinite(o->norm_eps) && o->norm_eps > 0.0F), CLF_INVALID_ARGUMENT,
@@ -158,6 +162,8 @@ static clf_status options_check(const clf_linear_options *o, int64_t in, clf_ten
 clf_status clf_linear_check(clf_tensor x, int64_t out, int64_t in, const clf_linear_options *options, clf_tensor y,
                             clf_error *err)
 {
+    clf_linear_options full = clf_linear_options_default();
+
     CLF_REQUIRE_FLOAT(err, x, "x");
     CLF_REQUIRE_SHAPE(err, x, "x");
     CLF_REQUIRE_SHAPE(err, y, "y");
@@ -171,7 +177,8 @@ clf_status clf_linear_check(clf_tensor x, int64_t out, int64_t in, const clf_lin
     CLF_REQUIRE_ROWS(err, x, "x");
     CLF_REQUIRE_ROWS(err, y, "y");
     CLF_REQUIRE_APART(err, x, "x", y, "y");
-    return options != NULL ? options_check(options, in, y, err) : CLF_OK;
+    CLF_DESC_READ(err, &full, options);
+    return options_check(&full, in, y, err);
 }
 
 /* ---- for a provider that only multiplies ---- */
@@ -249,12 +256,13 @@ static void multiply_apart(clf_stream *s, clf_tensor x, const clf_linear_weight 
 void clf_linear(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const clf_linear_options *options,
                 clf_tensor y)
 {
-    const clf_linear_options defaults = clf_linear_options_default();
-    const clf_linear_options *o = options != NULL ? options : &defaults;
-    const clf_gemm_fusion fusion = { .options = o, .bias = w->bias };
+    clf_linear_options full = clf_linear_options_default();
+    const clf_gemm_fusion fusion = { .options = &full, .bias = w->bias };
 
-    if (!clf_op_enter(s) || !clf_op_passed(s, clf_linear_check(x, w->w.N, w->w.K, o, y, clf_op_error(s))))
+    if (!clf_op_enter(s) || !clf_op_passed(s, clf_linear_check(x, w->w.N, w->w.K, options, y, clf_op_error(s))))
         return;
+    if (options != NULL)
+        (void)clf_desc_read(&full, sizeof full, options); /* the check has found it readable */
     if (w->ctx != clf_stream_context(s)) {
         CLF_OP_FAIL(s, CLF_INVALID_ARGUMENT, CLF_OP ": weight belongs to another context than the stream");
         return;
@@ -264,5 +272,5 @@ void clf_linear(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const c
     if (w->provider->fuses)
         w->provider->run(s, x, &w->w, &fusion, y);
     else
-        multiply_apart(s, x, w, o, y);
+        multiply_apart(s, x, w, &full, y);
 }

@@ -10,8 +10,11 @@
 
 void clf_arena_release(clf_stream *s)
 {
-    while (s->block_count > 0)
-        clf_buffer_release(s->ctx, s->blocks[--s->block_count].mem);
+    while (s->block_count > 0) {
+        const clf_arena_block *block = &s->blocks[--s->block_count];
+
+        clf_buffer_release(s->ctx, block->mem, block->bytes);
+    }
     s->block = 0;
     s->used = 0;
 }

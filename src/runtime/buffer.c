@@ -36,18 +36,11 @@ clf_status clf_buffer_create(clf_context *ctx, uint64_t bytes, cl_mem *mem, clf_
     return CLF_OK;
 }
 
-static uint64_t size_of(cl_mem mem)
-{
-    size_t bytes[1] = { 0 };
-
-    return clf_cl()->GetMemObjectInfo(mem, CL_MEM_SIZE, sizeof bytes, bytes, NULL) == CL_SUCCESS ? bytes[0] : 0;
-}
-
-void clf_buffer_release(clf_context *ctx, cl_mem mem)
+void clf_buffer_release(clf_context *ctx, cl_mem mem, uint64_t bytes)
 {
     if (mem == NULL)
         return;
-    atomic_fetch_sub(&ctx->memory, size_of(mem));
+    atomic_fetch_sub(&ctx->memory, CLF_MAX(bytes, 1));
     clf_cl()->ReleaseMemObject(mem);
 }
 
@@ -71,8 +64,11 @@ clf_status clf_tensor_create(clf_context *ctx, clf_dtype dtype, clf_dims dims, c
 
 void clf_tensor_free(clf_context *ctx, clf_tensor *t)
 {
+    uint64_t bytes = 0;
+
     if (t == NULL)
         return;
-    clf_buffer_release(ctx, t->mem);
+    (void)clf_extent_bytes(*t, &bytes);
+    clf_buffer_release(ctx, t->mem, bytes);
     *t = (clf_tensor){ .dtype = CLF_DTYPE_NONE };
 }

@@ -5,9 +5,12 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/desc.h"
 #include "core/size.h"
 #include "core/text.h"
 #include "runtime/device.h"
+
+#define CLF_OP "context"
 
 clf_context_desc clf_context_desc_default(void)
 {
@@ -127,20 +130,15 @@ static clf_status open_borrowed(clf_context *ctx, const clf_context_desc *desc, 
     return CLF_OK;
 }
 
-clf_status clf_context_open(const clf_context_desc *desc, clf_context **out, clf_error *err)
+clf_status clf_context_open(const clf_context_desc *given, clf_context **out, clf_error *err)
 {
-    const clf_context_desc defaults = clf_context_desc_default();
+    clf_context_desc full = clf_context_desc_default();
+    const clf_context_desc *desc = &full;
     clf_context *ctx;
     clf_status status;
 
     *out = NULL;
-    if (desc == NULL)
-        desc = &defaults;
-    if (desc->struct_size != sizeof *desc)
-        return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
-                        "context: struct_size is %u; want %zu: start from "
-                        "clf_context_desc_default()",
-                        desc->struct_size, sizeof *desc);
+    CLF_DESC_READ(err, &full, given);
     ctx = clf_alloc(1, sizeof *ctx);
     if (ctx == NULL)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "context: no memory for %zu bytes", sizeof *ctx);
@@ -156,7 +154,7 @@ clf_status clf_context_open(const clf_context_desc *desc, clf_context **out, clf
         (ctx->cache_dir = clf_strdup(desc->cache_dir)) == NULL)
         status = CLF_FAIL(err, CLF_OUT_OF_MEMORY, "context: no memory for cache_dir");
     if (status == CLF_OK)
-        status = clf_buffer_create(ctx, 256, &ctx->dummy, err);
+        status = clf_buffer_create(ctx, CLF_DUMMY_BYTES, &ctx->dummy, err);
     if (status != CLF_OK) {
         clf_context_destroy(ctx);
         return status;
@@ -172,7 +170,7 @@ void clf_context_destroy(clf_context *ctx)
     if (ctx->before_release != NULL)
         ctx->before_release(ctx);
     clf_program_release_all(ctx);
-    clf_buffer_release(ctx, ctx->dummy);
+    clf_buffer_release(ctx, ctx->dummy, CLF_DUMMY_BYTES);
     if (ctx->cl != NULL)
         clf_cl()->ReleaseContext(ctx->cl);
     pthread_mutex_destroy(&ctx->lock);

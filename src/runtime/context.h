@@ -41,7 +41,9 @@ clf_status clf_context_open(const clf_context_desc *desc, clf_context **ctx, clf
 
 /* Device memory of at least one byte; counted. */
 clf_status clf_buffer_create(clf_context *ctx, uint64_t bytes, cl_mem *mem, clf_error *err);
-void clf_buffer_release(clf_context *ctx, cl_mem mem); /* takes NULL */
+void clf_buffer_release(clf_context *ctx, cl_mem mem, uint64_t bytes); /* as created; takes NULL */
+
+#define CLF_DUMMY_BYTES 256U /* of the buffer that absent tensors show */
 
 /* A built program: the embedded source `name` with `options`.  Built once, by the first thread that asks; another that
  * asks for the same waits, others do not.  A failed build is tried again by the next caller. */

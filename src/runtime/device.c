@@ -166,9 +166,10 @@ clf_status clf_device_enumerate(clf_device **devices, size_t *count, clf_error *
     if (code == CL_OUT_OF_HOST_MEMORY)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "devices: clGetPlatformIDs: CL_OUT_OF_HOST_MEMORY (-6)");
     if (code != CL_SUCCESS || found == 0)
-        return CLF_FAIL(err, CLF_UNSUPPORTED,
-                        "no OpenCL platform: the loader finds no driver (%s); install one, for CPUs pocl",
-                        clf_cl_code_name(code));
+        return CLF_FAIL(
+            err, CLF_UNSUPPORTED,
+            "no OpenCL platform: the loader finds no driver (clGetPlatformIDs: %s (%d)); install one, for CPUs pocl",
+            clf_cl_code_name(code), (int)code);
     for (cl_uint p = 0; p < found && p < CLF_COUNT(platforms); p++) {
         const clf_status status = enumerate_platform((int)p, platforms[p], devices, count, &capacity, err);
 

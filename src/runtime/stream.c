@@ -4,7 +4,10 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/desc.h"
 #include "core/log.h"
+
+#define CLF_OP "stream"
 
 clf_stream_desc clf_stream_desc_default(void)
 {
@@ -45,20 +48,15 @@ static clf_status own_queue(clf_stream *s, clf_error *err)
     return CLF_OK;
 }
 
-clf_status clf_stream_create(clf_context *ctx, const clf_stream_desc *desc, clf_stream **out, clf_error *err)
+clf_status clf_stream_create(clf_context *ctx, const clf_stream_desc *given, clf_stream **out, clf_error *err)
 {
-    const clf_stream_desc defaults = clf_stream_desc_default();
+    clf_stream_desc full = clf_stream_desc_default();
+    const clf_stream_desc *desc = &full;
     clf_stream *s;
     clf_status status;
 
     *out = NULL;
-    if (desc == NULL)
-        desc = &defaults;
-    if (desc->struct_size != sizeof *desc)
-        return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
-                        "stream: struct_size is %u; want %zu: start from "
-                        "clf_stream_desc_default()",
-                        desc->struct_size, sizeof *desc);
+    CLF_DESC_READ(err, &full, given);
     if (atomic_load(&ctx->lost))
         return CLF_FAIL(err, CLF_DEVICE_LOST, "stream: the device was lost earlier; destroy the context");
     s = clf_alloc(1, sizeof *s);

@@ -10,6 +10,7 @@
 #include <clfusion/clfusion.h>
 
 #include "core/alloc.h"
+#include "core/desc.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/shape.h"
@@ -134,6 +135,30 @@ static void overlap_is_seen_by_bytes_and_columns(void **state)
     assert_false(clf_may_overlap(clf_tensor_shape(CLF_F32, CLF_DIMS(4)), clf_tensor_shape(CLF_F32, CLF_DIMS(4))));
 }
 
+typedef struct grown_desc {
+    uint32_t struct_size;
+    int32_t old;
+    int32_t added; /* by a later version */
+} grown_desc;
+
+static void a_shorter_descriptor_leaves_later_fields_at_their_defaults(void **state)
+{
+    const struct {
+        uint32_t struct_size;
+        int32_t old;
+    } caller = { sizeof caller, 5 };
+    const grown_desc later = { sizeof later + 4, 6, 7 }, none = { 0, 6, 7 };
+    grown_desc full = { sizeof full, 1, 2 };
+
+    (void)state;
+    assert_true(clf_desc_read(&full, sizeof full, &caller));
+    assert_int_equal(full.old, 5);
+    assert_int_equal(full.added, 2);
+    assert_false(clf_desc_read(&full, sizeof full, &later));
+    assert_false(clf_desc_read(&full, sizeof full, &none));
+    assert_int_equal(full.old, 5);
+}
+
 static void *no_memory(void *user, size_t bytes)
 {
     (void)user;
@@ -210,6 +235,7 @@ int main(void)
         cmocka_unit_test(text_from_files_is_escaped_and_cut),
         cmocka_unit_test(shapes_answer_for_themselves),
         cmocka_unit_test(overlap_is_seen_by_bytes_and_columns),
+        cmocka_unit_test(a_shorter_descriptor_leaves_later_fields_at_their_defaults),
         cmocka_unit_test(allocation_goes_through_the_table_and_is_checked),
         cmocka_unit_test(the_log_reaches_the_callback_alone),
     };

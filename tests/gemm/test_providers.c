@@ -104,14 +104,16 @@ static void assert_agree(const layer *a, const layer *b, const float *weight)
 
 static void both_providers_agree_within_the_bound(void **state)
 {
-    static const int64_t shapes[][3] = { { 1, 64, 64 }, { 5, 37, 53 }, { 64, 96, 80 }, { 70, 129, 33 } };
+    static const int64_t shapes[][3] = {
+        { 1, 64, 64 }, { 5, 37, 53 }, { 64, 96, 80 }, { 70, 129, 33 }, { 257, 130, 200 }
+    };
     clf_test *t = *state;
     clf_context *panel = context_with(CLF_GEMM_PANEL), *blast = context_with(CLF_GEMM_CLBLAST);
 
     if (blast == NULL || clf_test_small_only(t)) {
         clf_context_destroy(panel);
         clf_context_destroy(blast);
-        skip();
+        clf_test_skip("wants CLBlast, and a device that affords its kernels");
     }
     for (size_t i = 0; i < CLF_COUNT(shapes); i++) {
         const int64_t M = shapes[i][0], N = shapes[i][1], K = shapes[i][2];
@@ -127,30 +129,58 @@ static void both_providers_agree_within_the_bound(void **state)
     clf_context_destroy(blast);
 }
 
-/* CLBlast goes direct below XGEMM_MIN_INDIRECT_SIZE³; a test that passed on one path has not tested the other. */
+/* CLBlast goes direct below XGEMM_MIN_INDIRECT_SIZE³ multiply-adds, for the whole process; both ways at will. */
+static void choose_path(clf_context *blast, size_t threshold)
+{
+    const char *name = "XGEMM_MIN_INDIRECT_SIZE";
+
+    assert_int_equal(
+        clf_blast()->OverrideParameters(blast->device, "GemmRoutine", CLF_BLAST_SINGLE, 1, &name, &threshold), 0);
+}
+
+enum { INDIRECT = 1, DIRECT = 4096 };
+
+/* The indirect path pads and turns into a temporary; the direct one has none. */
+static bool takes_a_temporary(clf_context *blast, int64_t M, int64_t N, int64_t K)
+{
+    clf_stream *s = NULL;
+    cl_command_queue queue;
+    cl_int code;
+    size_t bytes = 0;
+    const size_t m = (size_t)M, n = (size_t)N, k = (size_t)K;
+
+    assert_int_equal(clf_stream_create(blast, NULL, &s, NULL), CLF_OK);
+    queue = clf_cl()->CreateCommandQueue(blast->cl, blast->device, 0, &code);
+    assert_int_equal(clf_blast()->SGemmTempBufferSize(CLF_BLAST_COLUMN_MAJOR, CLF_BLAST_TRANSPOSE_NO,
+                                                      CLF_BLAST_TRANSPOSE_NO, n, m, k, 0, n, 0, k, 0, n, &queue,
+                                                      &bytes),
+                     0);
+    clf_cl()->ReleaseCommandQueue(queue);
+    clf_stream_destroy(s);
+    return bytes > 0;
+}
+
+/* A test that passed on one path has not tested the other. */
 static void clblast_is_right_on_its_direct_and_its_indirect_path(void **state)
 {
     clf_test *t = *state;
     clf_context *blast = context_with(CLF_GEMM_CLBLAST), *panel = context_with(CLF_GEMM_PANEL);
-    const char *name = "XGEMM_MIN_INDIRECT_SIZE";
-    const size_t thresholds[] = { 1, 4096 };
+    const size_t thresholds[] = { INDIRECT, DIRECT };
     const int64_t M = 33, N = 70, K = 65;
     const float *weight = random_floats(t, (size_t)(N * K)), *x = random_floats(t, (size_t)(M * K));
     layer want = { .M = M, .N = N, .K = K, .x = x, .y = clf_test_memory(t, (size_t)(M * N) * sizeof(float)) },
           got = want;
-    float *results[2];
 
     if (blast == NULL || clf_test_small_only(t)) {
         clf_context_destroy(panel);
         clf_context_destroy(blast);
-        skip();
+        clf_test_skip("wants CLBlast, and a device that affords its kernels");
     }
     run_in(panel, weight, &want);
     for (int i = 0; i < 2; i++) {
-        got.y = results[i] = clf_test_memory(t, (size_t)(M * N) * sizeof(float));
-        assert_int_equal(
-            clf_blast()->OverrideParameters(blast->device, "GemmRoutine", CLF_BLAST_SINGLE, 1, &name, &thresholds[i]),
-            0);
+        got.y = clf_test_memory(t, (size_t)(M * N) * sizeof(float));
+        choose_path(blast, thresholds[i]);
+        assert_int_equal(takes_a_temporary(blast, M, N, K), thresholds[i] == INDIRECT);
         run_in(blast, weight, &got);
         assert_agree(&want, &got, weight);
     }
@@ -173,7 +203,7 @@ static void first_calls_at_once(void **state, clf_gemm_choice gemm, int rounds)
 
         if (ctx == NULL || (gemm == CLF_GEMM_CLBLAST && clf_test_small_only(t))) {
             clf_context_destroy(ctx);
-            skip();
+            clf_test_skip("wants CLBlast, and a device that affords its kernels");
         }
         pthread_barrier_init(&start, NULL, 2);
         layers[0].w = layers[1].w = pack(ctx, weight, N, K); /* one context, one module, two streams */
@@ -273,7 +303,8 @@ static bool clblast_counts(long *buffers, long *builds)
     return true;
 }
 
-static void steady(void **state, clf_gemm_choice gemm)
+/* threshold 0: CLBlast's own, or another provider. */
+static void steady(void **state, clf_gemm_choice gemm, size_t threshold)
 {
     clf_test *t = *state;
     clf_context *ctx = context_with(gemm);
@@ -290,7 +321,11 @@ static void steady(void **state, clf_gemm_choice gemm)
 
     if (ctx == NULL || (gemm == CLF_GEMM_CLBLAST && (clf_test_small_only(t) || !clblast_counts(&buffers, &builds)))) {
         clf_context_destroy(ctx);
-        skip();
+        clf_test_skip("wants CLBlast, and a device that affords its kernels");
+    }
+    if (threshold != 0) {
+        choose_path(ctx, threshold);
+        assert_int_equal(takes_a_temporary(ctx, M, N, K), threshold == INDIRECT);
     }
     l.w = pack(ctx, weight, N, K);
     assert_int_equal(clf_stream_create(ctx, NULL, &l.stream, NULL), CLF_OK);
@@ -317,12 +352,17 @@ static void steady(void **state, clf_gemm_choice gemm)
 
 static void a_second_panel_call_allocates_and_compiles_nothing(void **state)
 {
-    steady(state, CLF_GEMM_PANEL);
+    steady(state, CLF_GEMM_PANEL, 0);
 }
 
-static void a_second_clblast_call_allocates_and_compiles_nothing(void **state)
+static void a_second_direct_clblast_call_allocates_and_compiles_nothing(void **state)
 {
-    steady(state, CLF_GEMM_CLBLAST);
+    steady(state, CLF_GEMM_CLBLAST, DIRECT);
+}
+
+static void a_second_indirect_clblast_call_allocates_and_compiles_nothing(void **state)
+{
+    steady(state, CLF_GEMM_CLBLAST, INDIRECT);
 }
 
 int main(void)
@@ -333,8 +373,10 @@ int main(void)
         CLF_TEST(two_threads_may_make_the_first_clblast_call_at_once),
         CLF_TEST(two_streams_share_a_module),
         CLF_TEST(a_second_panel_call_allocates_and_compiles_nothing),
-        CLF_TEST(a_second_clblast_call_allocates_and_compiles_nothing),
-        CLF_TEST(clblast_is_right_on_its_direct_and_its_indirect_path), /* last: the override is for the process */
+        /* last: their override of CLBlast's parameters is for the whole process */
+        CLF_TEST(clblast_is_right_on_its_direct_and_its_indirect_path),
+        CLF_TEST(a_second_direct_clblast_call_allocates_and_compiles_nothing),
+        CLF_TEST(a_second_indirect_clblast_call_allocates_and_compiles_nothing),
     };
     return CLF_TEST_MAIN(tests);
 }

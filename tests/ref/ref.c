@@ -1,6 +1,8 @@
 /* What the references share. */
 #include "ref/ref.h"
 
+#include "runtime/context.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -12,14 +14,15 @@ clf_expected clf_expected_new(clf_test *t, clf_tensor y)
 }
 
 /* _ref adds one by one.  _tile adds C / 64 in each item, then 6 levels of a tree.  _simd adds C / CLF_VEC in each lane,
- * then log2(CLF_VEC) levels, then up to CLF_VEC - 1 columns behind the last whole vector; CLF_VEC is 8 or 16. */
+ * then log2(CLF_VEC) levels, then up to CLF_VEC - 1 columns behind the last whole vector. */
 double clf_ref_additions(const clf_test *t, int64_t C)
 {
     const char *shape = clf_context_kernels(t->ctx);
+    const int64_t width = t->ctx->vector_width;
 
     if (strcmp(shape, "ref") == 0)
         return (double)C;
     if (strcmp(shape, "tile") == 0)
         return ceil((double)C / 64) + 6;
-    return fmax(floor((double)C / 8) + 3 + (double)(C % 8), floor((double)C / 16) + 4 + (double)(C % 16));
+    return (double)(C / width + C % width) + log2((double)width);
 }
