@@ -1,15 +1,13 @@
 /* clf_math.h: element access by type, rows of a tensor, and f32 functions whose bounds are published.
  *
- * CLF_VEC     floats in a clf_fv: 16 (default), 8, 4, or 1, where clf_fv is float itself (kernels written for GPUs).
+ * CLF_VEC     floats in a clf_fv: 16 (default), 8 or 4.
  * CLF_USE_MAD for devices that emulate fma.  mad may round twice, so nothing here relies on one rounding alone.
  *
  * A type name t is f32, f16 or bf16, also through a macro such as -DCLF_X=f16.  Accesses need the alignment of one
  * element; stores go to global memory.  Neither cl_khr_fp16 nor any other extension is needed.
  *
- * Functions, error in f32 against the exact value (tests/ops/test_math.c measures them):
- *   clf_exp      2 ulp where the result is normal
- *   clf_erf      3 ulp;   clf_tanh  2 ulp
- *   clf_sigmoid, silu, quick_gelu   rel 4e-6 (the argument of exp is rounded once for quick_gelu)
+ * Activations, error in f32 against the exact value (tests/ops/test_activate.c holds them; clf_exp is within 2 ulp):
+ *   silu, quick_gelu   rel 4e-6 (the argument of exp is rounded once for quick_gelu)
  *   gelu         1e-7·max(1, |x|);   gelu_tanh  2e-7·max(1, |x|)
  * NaN gives NaN in all of them.  -inf gives the limit 0 in every activation but "none", where x·sigmoid(x), taken
  * literally, would be NaN.  Every constant that is not written as a formula comes from tools/fit_math.py. */
@@ -23,14 +21,6 @@
 #define CLF_PASTE_(a, b) a##b
 #define CLF_PASTE(a, b) CLF_PASTE_(a, b)
 
-#if CLF_VEC == 1
-typedef float clf_fv;
-typedef int clf_iv;
-#define CLF_WIDE(name) name
-#define CLF_VLOAD(p) (*(p))
-#define CLF_VSTORE(x, p) (*(p) = (x))
-#define CLF_LANE0(v) (v)
-#else
 typedef CLF_PASTE(float, CLF_VEC) clf_fv;
 typedef CLF_PASTE(int, CLF_VEC) clf_iv;
 #define CLF_WIDE(name) CLF_PASTE(name, CLF_VEC)
@@ -43,8 +33,6 @@ typedef struct __attribute__((packed, aligned(2))) {
     CLF_PASTE(ushort, CLF_VEC) v;
 } clf_usv_at;
 #define CLF_VSTORE(x, p) (((global clf_fv_at *)(p))->v = (x))
-#define CLF_LANE0(v) ((v).s0)
-#endif
 #define clf_as_fv CLF_WIDE(as_float)
 #define clf_as_iv CLF_WIDE(as_int)
 
@@ -73,57 +61,48 @@ typedef struct __attribute__((packed, aligned(2))) {
 
 #define clf_load_f16(p, i) vload_half(i, p)
 #define clf_store_f16(p, i, v) vstore_half_rte(v, i, p)
-#if CLF_VEC == 1
-#define clf_loadv_f16(p, i) vload_half(i, p)
-#define clf_storev_f16(p, i, v) vstore_half_rte(v, i, p)
-#else
 /* Through a register: pocl 3.1 compiles vload_half8 from memory to a load that wants 16-byte alignment, 2026-11. */
-inline clf_fv clf_loadv_f16(global const half *p, ulong i)
+static inline clf_fv clf_loadv_f16(global const half *p, ulong i)
 {
     const CLF_PASTE(ushort, CLF_VEC) bits = CLF_VLOAD((global const ushort *)p + i);
     return CLF_WIDE(vload_half)(0, (private const half *)&bits);
 }
 
-inline void clf_storev_f16(global half *p, ulong i, clf_fv v)
+static inline void clf_storev_f16(global half *p, ulong i, clf_fv v)
 {
     CLF_PASTE(ushort, CLF_VEC) bits;
     CLF_PASTE(CLF_WIDE(vstore_half), _rte)(v, 0, (private half *)&bits);
     ((global clf_usv_at *)((global ushort *)p + i))->v = bits;
 }
-#endif
 
 /* bf16 is the upper half of an f32.  Adding 0x7fff plus the last kept bit rounds to nearest even; the same sum could
  * carry a NaN into infinity, so a NaN is cut instead and made quiet. */
-inline float clf_load_bf16(global const ushort *p, ulong i)
+static inline float clf_load_bf16(global const ushort *p, ulong i)
 {
     return as_float((uint)p[i] << 16);
 }
 
-inline void clf_store_bf16(global ushort *p, ulong i, float v)
+static inline void clf_store_bf16(global ushort *p, ulong i, float v)
 {
     const uint u = as_uint(v), rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
     p[i] = (ushort)((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : rounded);
 }
 
-inline clf_fv clf_loadv_bf16(global const ushort *p, ulong i)
+static inline clf_fv clf_loadv_bf16(global const ushort *p, ulong i)
 {
     return clf_as_fv(CLF_WIDE(convert_int)(CLF_VLOAD(p + i)) << 16);
 }
 
-inline void clf_storev_bf16(global ushort *p, ulong i, clf_fv v)
+static inline void clf_storev_bf16(global ushort *p, ulong i, clf_fv v)
 {
     const clf_iv u = clf_as_iv(v), high = (u >> 16) & 0xffff;
     const clf_iv rounded = ((u + 0x7fff + (high & 1)) >> 16) & 0xffff;
     const clf_iv cut = (u & 0x7fffffff) > 0x7f800000 ? high | 0x40 : rounded;
-#if CLF_VEC == 1
-    p[i] = (ushort)cut;
-#else
     ((global clf_usv_at *)(p + i))->v = CLF_WIDE(convert_ushort)(cut);
-#endif
 }
 
 /* v[0 .. count) of f32, zeros after it; count >= CLF_VEC is a plain vector load. */
-inline clf_fv clf_loadv_some(global const float *p, ulong at, uint count)
+static inline clf_fv clf_loadv_some(global const float *p, ulong at, uint count)
 {
     if (count >= CLF_VEC)
         return CLF_VLOAD(p + at);
@@ -134,7 +113,7 @@ inline clf_fv clf_loadv_some(global const float *p, ulong at, uint count)
 }
 
 /* Four rows of four, turned: out[j] holds column j. */
-inline void clf_turn4(const float4 *row, float4 *out)
+static inline void clf_turn4(const float4 *row, float4 *out)
 {
     const float4 a = (float4)(row[0].s01, row[1].s01), b = (float4)(row[2].s01, row[3].s01);
     const float4 c = (float4)(row[0].s23, row[1].s23), d = (float4)(row[2].s23, row[3].s23);
@@ -147,7 +126,7 @@ inline void clf_turn4(const float4 *row, float4 *out)
 /* ---- sums ---- */
 
 /* Sum over the lanes of a vector, in pairs. */
-inline float clf_lanes_sum(clf_fv v)
+static inline float clf_lanes_sum(clf_fv v)
 {
     union {
         clf_fv v;
@@ -164,7 +143,7 @@ inline float clf_lanes_sum(clf_fv v)
 #define CLF_GROUP_OF(items) __attribute__((reqd_work_group_size(items, 1, 1)))
 
 /* Sum over the items of a group, in pairs; all items call it and get the same bits.  part: CLF_NORM_WG floats. */
-inline float clf_group_sum(local float *part, float v)
+static inline float clf_group_sum(local float *part, float v)
 {
     const uint i = get_local_id(0);
 
@@ -182,7 +161,7 @@ inline float clf_group_sum(local float *part, float v)
 
 /* ---- rows: where row r of a tensor begins; clf_rows is in clf_shared.h ---- */
 
-inline ulong clf_row(clf_rows X, ulong r)
+static inline ulong clf_row(clf_rows X, ulong r)
 {
     if (r < X.s1) /* one outer block, the common case: no division */
         return X.s0 + r * X.s2;
@@ -199,7 +178,7 @@ inline ulong clf_row(clf_rows X, ulong r)
 #define CLF_ROUNDER 0x1.8p23f
 
 /* 2^r for |r| <= 1/2, relative error 3e-9 before rounding. */
-inline clf_fv clf_exp2_part(clf_fv r)
+static inline clf_fv clf_exp2_part(clf_fv r)
 {
     clf_fv p = CLF_FMA(r, (clf_fv)(0x1.416b8p-13f), (clf_fv)(0x1.5f0838p-10f));
     p = CLF_FMA(r, p, (clf_fv)(0x1.3b2dep-7f));
@@ -210,7 +189,7 @@ inline clf_fv clf_exp2_part(clf_fv r)
 }
 
 /* 2^v for -127.5 < v < 127.5, or NaN; below -126.5 the result is 0 instead of a subnormal. */
-inline clf_fv clf_exp2_normal(clf_fv v)
+static inline clf_fv clf_exp2_normal(clf_fv v)
 {
     const clf_fv z = v + CLF_ROUNDER;
     const clf_fv p = clf_exp2_part(v - (z - CLF_ROUNDER));
@@ -218,7 +197,7 @@ inline clf_fv clf_exp2_normal(clf_fv v)
 }
 
 /* e^x, subnormal and infinite results included. */
-inline clf_fv clf_exp(clf_fv x)
+static inline clf_fv clf_exp(clf_fv x)
 {
     const float log2e = 0x1.715476p0f, log2e_low = 0x1.4ae0cp-26f; /* their sum is log2(e) to 48 bits */
     x = CLF_AT_LEAST(CLF_AT_MOST(x, 89.0f), -104.0f);              /* e^89 overflows, e^-104 rounds to 0 */
@@ -243,7 +222,7 @@ inline clf_fv clf_exp(clf_fv x)
 /* Phi(-t) = erfc(t/sqrt 2)/2 for t >= 0: its logarithm is smooth enough for one polynomial, which costs less than a
  * division.  Absolute error 1e-8 and the rounding of 2^v; relative 3e-4 in the far tail; 0 from t = 13 on, where P is -127.1. */
 #define CLF_TAIL_END 13.01f
-inline clf_fv clf_normal_tail(clf_fv t)
+static inline clf_fv clf_normal_tail(clf_fv t)
 {
     t = CLF_AT_MOST(t, CLF_TAIL_END);
     clf_fv p = CLF_FMA(t, (clf_fv)(-0x1.bec6d2p-36f), (clf_fv)(0x1.f23246p-30f));
@@ -261,73 +240,39 @@ inline clf_fv clf_normal_tail(clf_fv t)
     return clf_exp2_normal(p);
 }
 
-/* erf: odd polynomial below 0.9, 1 - 2·Phi(-sqrt 2·|x|) above. */
-inline clf_fv clf_erf(clf_fv x)
-{
-    const clf_fv t = fabs(x), s = x * x;
-    clf_fv p = CLF_FMA(s, (clf_fv)(0x1.da2ad4p-12f), (clf_fv)(-0x1.c34028p-10f));
-    p = CLF_FMA(s, p, (clf_fv)(0x1.8be1f6p-8f));
-    p = CLF_FMA(s, p, (clf_fv)(-0x1.bdf492p-6f));
-    p = CLF_FMA(s, p, (clf_fv)(0x1.ce777cp-4f));
-    p = CLF_FMA(s, p, (clf_fv)(-0x1.812894p-2f));
-    p = CLF_FMA(s, p, (clf_fv)(0x1.06eba8p-3f)); /* 2/sqrt(pi) - 1: the 1 is added last, exactly */
-    const clf_fv near_zero = CLF_FMA(x, p, x);
-    const clf_fv far = 1.0f - 2.0f * clf_normal_tail(t * 0x1.6a09e6p0f);
-    return t < 0.9f ? near_zero : copysign(far, x);
-}
-
-/* tanh: odd polynomial below 0.6, 1 - 2/(e^(2|x|) + 1) above. */
-inline clf_fv clf_tanh(clf_fv x)
-{
-    const clf_fv t = fabs(x), s = x * x;
-    clf_fv p = CLF_FMA(s, (clf_fv)(-0x1.828776p-8f), (clf_fv)(0x1.54c3c2p-6f));
-    p = CLF_FMA(s, p, (clf_fv)(-0x1.b89abap-5f));
-    p = CLF_FMA(s, p, (clf_fv)(0x1.1109bep-3f));
-    p = CLF_FMA(s, p, (clf_fv)(-0x1.55553ep-2f));
-    const clf_fv near_zero = CLF_FMA(x * s, p, x);
-    const clf_fv far = 1.0f - 2.0f / (clf_exp(t + t) + 1.0f);
-    return t < 0.6f ? near_zero : copysign(far, x);
-}
-
 /* ---- activations ---- */
 
 
 /* x·sigmoid(v), where v has the sign of x.  Only e^-|v| is taken: it cannot overflow, and the left tail keeps its
  * relative accuracy.  x = -inf is moved to the largest finite number, so that 0 follows and not inf·0. */
-inline clf_fv clf_times_sigmoid(clf_fv x, clf_fv v)
+static inline clf_fv clf_times_sigmoid(clf_fv x, clf_fv v)
 {
     const clf_fv e = clf_exp(-fabs(v));
     const clf_fv top = v < 0.0f ? e : (clf_fv)(1.0f);
     return CLF_AT_LEAST(x, -FLT_MAX) * (top / (1.0f + e));
 }
 
-inline clf_fv clf_sigmoid(clf_fv x)
-{
-    const clf_fv e = clf_exp(-fabs(x));
-    return (x < 0.0f ? e : (clf_fv)(1.0f)) / (1.0f + e);
-}
-
-inline clf_fv clf_relu(clf_fv x)
+static inline clf_fv clf_relu(clf_fv x)
 {
     return CLF_AT_LEAST(x, 0.0f);
 }
 
 /* x·Phi(x) = max(x, 0) - |x|·Phi(-|x|): no cancellation on either side.  |x| is held at the end of the tail, where
  * Phi is 0, so that inf·0 does not arise. */
-inline clf_fv clf_gelu(clf_fv x)
+static inline clf_fv clf_gelu(clf_fv x)
 {
     const clf_fv t = CLF_AT_MOST(fabs(x), CLF_TAIL_END);
     return CLF_FMA(-t, clf_normal_tail(t), clf_relu(x));
 }
 
 /* 1 + tanh(u) = 2·sigmoid(2u); the constants are 2·sqrt(2/pi) and that times 0.044715. */
-inline clf_fv clf_gelu_tanh(clf_fv x)
+static inline clf_fv clf_gelu_tanh(clf_fv x)
 {
     const clf_fv c = CLF_FMA(x * x, (clf_fv)(0.0713548162726f), (clf_fv)(1.59576912161f));
     return clf_times_sigmoid(x, x * c);
 }
 
-inline clf_fv clf_relu2(clf_fv x)
+static inline clf_fv clf_relu2(clf_fv x)
 {
     x = clf_relu(x);
     return x * x;
@@ -339,7 +284,7 @@ inline clf_fv clf_relu2(clf_fv x)
     for (uint i = 0; i < count; i++)                                                                                   \
         v[i] = f;                                                                                                      \
     break
-inline void clf_act(uint code, clf_fv *v, uint count)
+static inline void clf_act(uint code, clf_fv *v, uint count)
 {
     switch (code) {
     case CLF_ACT_GELU:
@@ -360,11 +305,11 @@ inline void clf_act(uint code, clf_fv *v, uint count)
 }
 
 /* One element, with the bits the vector gives. */
-inline float clf_act1(uint code, float x)
+static inline float clf_act1(uint code, float x)
 {
     clf_fv v = x;
     clf_act(code, &v, 1);
-    return CLF_LANE0(v);
+    return v.s0;
 }
 
 #endif

@@ -9,6 +9,11 @@
 #define CLF_PANEL_COLUMNS 256
 #define CLF_PANEL_SPAN 2
 
+/* linear: columns that a work-item of the epilogue takes.  clblast: columns of its packing, elements of its expansion. */
+#define CLF_LINEAR_COLUMNS 1024
+#define CLF_CLBLAST_COLUMNS 64
+#define CLF_CLBLAST_RUN 1024
+
 /* Activation codes: clf_activation of clfusion/activation.h. */
 #define CLF_ACT_NONE 0
 #define CLF_ACT_GELU 1

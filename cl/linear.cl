@@ -1,17 +1,16 @@
 /* linear: what follows a product that a provider without epilogue has made.
  *
  * y[r, n] = R[r, n] + scale · act(p[r, n] + b[n]);  b and R are optional.  p f32, R and y CLF_Y, all [rows, N].
- * One work-item takes 1024 columns of a row, in vectors; global (ceil(N / 1024), rows), work-groups of one.
+ * One work-item takes CLF_LINEAR_COLUMNS columns of a row, in vectors; global (rows, ceil(N / CLF_LINEAR_COLUMNS)),
+ * work-groups of one.
  * p may be y, so neither is restrict. */
-
-#define CLF_SPAN 1024u
 
 kernel void clf_linear_epilogue(global const float *p, clf_rows P, uint N, global const float *bias, uint has_bias,
                                 uint act, uint has_residual, float scale, global const CLF_TYPE(CLF_Y) *residual,
                                 clf_rows R, global CLF_TYPE(CLF_Y) *y, clf_rows Y)
 {
-    const ulong row = get_global_id(1);
-    const uint begin = (uint)get_global_id(0) * CLF_SPAN, end = min(N, begin + CLF_SPAN);
+    const ulong row = get_global_id(0);
+    const uint begin = (uint)get_global_id(1) * CLF_LINEAR_COLUMNS, end = min(N, begin + CLF_LINEAR_COLUMNS);
 
     p += clf_row(P, row);
     y += clf_row(Y, row);

@@ -17,7 +17,7 @@
 #define NR (2 * CLF_VEC)
 
 /* One row of the result: the NR values v, of which columns exist, joined with the residual and stored. */
-inline void clf_panel_store_row(const clf_fv *v, uint columns, uint has_residual, float scale,
+static inline void clf_panel_store_row(const clf_fv *v, uint columns, uint has_residual, float scale,
                                 global const CLF_TYPE(CLF_Y) *r, ulong r_at, global CLF_TYPE(CLF_Y) *y, ulong y_at)
 {
     if (columns == NR) {
@@ -40,7 +40,7 @@ inline void clf_panel_store_row(const clf_fv *v, uint columns, uint has_residual
 
 /* The epilogue of a tile, `rows` by `columns` of which exist; tile is [MR][NR].  A loop over rows from private memory, not
  * code on the registers: unrolled over 2·MR vectors it would be longer than the product and compile for seconds. */
-inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, uint columns, global const float *bias, uint act,
+static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, uint columns, global const float *bias, uint act,
                              uint has_residual, float scale, global const CLF_TYPE(CLF_Y) *r, clf_rows R,
                              global CLF_TYPE(CLF_Y) *y, clf_rows Y)
 {

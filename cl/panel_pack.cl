@@ -7,7 +7,7 @@
 #define NR (2 * CLF_VEC)
 
 /* Rows n0 = panel·NR .. of w, CLF_VEC columns from k, into the packed panel: tile is [CLF_VEC][NR]. */
-inline void clf_panel_turn_weight(global const CLF_TYPE(CLF_SRC) *src, uint rows, uint K, uint k, uint columns, float *tile)
+static inline void clf_panel_turn_weight(global const CLF_TYPE(CLF_SRC) *src, uint rows, uint K, uint k, uint columns, float *tile)
 {
     for (uint n = 0; n < NR; n += 4) {
         clf_fv four[4];

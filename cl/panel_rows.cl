@@ -5,10 +5,10 @@
  * Types: CLF_X of the rows.  Work-groups of one item; no barriers, no local memory.
  * The sums depend on K and CLF_VEC alone, so equal rows give equal bits in any batch and under any MR. */
 
-#define MR_MAX 16
+#define MR_MAX 12
 
 /* x[at .. at + count), zeros after it; count >= CLF_VEC is a plain vector load. */
-inline clf_fv clf_panel_load(global const CLF_TYPE(CLF_X) *x, ulong at, uint count)
+static inline clf_fv clf_panel_load(global const CLF_TYPE(CLF_X) *x, ulong at, uint count)
 {
     if (count >= CLF_VEC)
         return CLF_LOADV(CLF_X)(x, at);
@@ -19,7 +19,7 @@ inline clf_fv clf_panel_load(global const CLF_TYPE(CLF_X) *x, ulong at, uint cou
 }
 
 /* v with the lanes from count on set to 0. */
-inline clf_fv clf_panel_cut(clf_fv v, uint count)
+static inline clf_fv clf_panel_cut(clf_fv v, uint count)
 {
     float *lane = (float *)&v;
     for (uint j = count; j < CLF_VEC; j++)
@@ -29,7 +29,7 @@ inline clf_fv clf_panel_cut(clf_fv v, uint count)
 
 /* Sum over k of (x - m - m_low)² when square, of x - m - m_low otherwise.  Four sums run side by side to hide the
  * latency of the addition. */
-inline float clf_panel_moment(global const CLF_TYPE(CLF_X) *x, ulong at, uint K, float m, float m_low, bool square)
+static inline float clf_panel_moment(global const CLF_TYPE(CLF_X) *x, ulong at, uint K, float m, float m_low, bool square)
 {
     clf_fv s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
     uint k = 0;
@@ -62,7 +62,7 @@ typedef struct { ulong at; float m, m_low, scale; } clf_panel_row;
 #define FORM_LAYER_NORM 1
 #define FORM_RMS 2
 
-inline clf_fv clf_panel_prologue(int form, clf_panel_row row, clf_fv v, clf_fv g, clf_fv b)
+static inline clf_fv clf_panel_prologue(int form, clf_panel_row row, clf_fv v, clf_fv g, clf_fv b)
 {
     if (form == FORM_LAYER_NORM)
         return CLF_FMA((v - row.m - row.m_low) * row.scale, g, b);
@@ -70,7 +70,7 @@ inline clf_fv clf_panel_prologue(int form, clf_panel_row row, clf_fv v, clf_fv g
 }
 
 /* Columns begin .. end of one panel.  row[i] describes its row i; rows of them exist, the others are zeros. */
-inline void clf_panel_fill(int form, uint rms_mode, global const CLF_TYPE(CLF_X) *x, const clf_panel_row *row, uint rows,
+static inline void clf_panel_fill(int form, uint rms_mode, global const CLF_TYPE(CLF_X) *x, const clf_panel_row *row, uint rows,
                            uint MR, uint begin, uint end, global const float *g, global const float *b, global float *a)
 {
     for (uint r = 0; r < MR; r += 4) {

@@ -6,6 +6,7 @@
 #define CLFUSION_CONTEXT_H
 
 #include <stdint.h>
+#include <string.h>
 
 #include <clfusion/device.h>
 #include <clfusion/status.h>
@@ -18,7 +19,7 @@ CLF_BEGIN_DECLS
 
 typedef struct clf_context clf_context;
 
-/** Who computes matrix products.  AUTO: CLBlast on GPUs and accelerators, packed panels on CPU devices. */
+/** Who computes matrix products.  AUTO: CLBlast on GPUs and accelerators where it is installed, else packed panels. */
 typedef enum clf_gemm_choice { CLF_GEMM_AUTO = 0, CLF_GEMM_PANEL = 1, CLF_GEMM_CLBLAST = 2 } clf_gemm_choice;
 
 /** Shape of the kernels that come in several: SIMD for CPU devices, TILE for GPUs, REF the slow reference.  AUTO: by
@@ -41,7 +42,14 @@ typedef struct clf_context_desc {
 } clf_context_desc;
 
 /** All defaults. */
-CLF_API clf_context_desc clf_context_desc_default(void);
+static inline clf_context_desc clf_context_desc_default(void)
+{
+    clf_context_desc desc;
+
+    memset(&desc, 0, sizeof desc);
+    desc.struct_size = sizeof desc;
+    return desc;
+}
 
 /**
  * Makes a context on the device that the description picks, or around the caller's cl_context and cl_device.
@@ -50,7 +58,7 @@ CLF_API clf_context_desc clf_context_desc_default(void);
  * ctx   receives the context; NULL after an error.
  *
  * Errors: CLF_UNSUPPORTED (no OpenCL, no device that fits, CLBlast asked for and not there), CLF_INVALID_ARGUMENT,
- * CLF_OUT_OF_MEMORY, CLF_DEVICE_ERROR.  Threads: any.
+ * CLF_OUT_OF_MEMORY, CLF_OUT_OF_DEVICE_MEMORY, CLF_DEVICE_ERROR, CLF_DEVICE_LOST.  Threads: any.
  */
 CLF_API CLF_MUST_USE clf_status clf_context_create(const clf_context_desc *desc, clf_context **ctx, clf_error *err);
 
@@ -78,7 +86,7 @@ CLF_API uint64_t clf_context_memory(const clf_context *ctx, uint64_t *peak_bytes
 CLF_API CLF_MUST_USE clf_status clf_tensor_create(clf_context *ctx, clf_dtype dtype, clf_dims dims, clf_tensor *t,
                                                   clf_error *err);
 
-/** Frees what clf_tensor_create made and marks *t absent; takes NULL and absent tensors.  Work in flight keeps it. */
+/** Frees what clf_tensor_create made (not a view of it) and marks *t absent; takes NULL and absent tensors.  Work in flight keeps it. */
 CLF_API void clf_tensor_free(clf_context *ctx, clf_tensor *t);
 
 CLF_END_DECLS

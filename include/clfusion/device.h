@@ -48,8 +48,7 @@ typedef struct clf_device_info {
  *
  * Order of "auto": discrete GPUs (AMD, Intel, others), integrated GPUs (the same), accelerators, CPUs (pocl, Intel's
  * runtime, others).  llvmpipe, Clover and Beignet are refused unless named.  No device, or none that fits: every entry
- * is unmarked and the status is CLF_UNSUPPORTED.  Errors: CLF_INVALID_ARGUMENT, CLF_UNSUPPORTED, CLF_OUT_OF_MEMORY,
- * CLF_DEVICE_ERROR.  Threads: any.
+ * is unmarked and the status is CLF_UNSUPPORTED.  Errors: CLF_UNSUPPORTED, CLF_OUT_OF_MEMORY.  Threads: any.
  */
 CLF_API CLF_MUST_USE clf_status clf_device_list(const char *selector, clf_device_info *infos, size_t capacity,
                                                 size_t *count, clf_error *err);

@@ -2,6 +2,8 @@
 #ifndef CLFUSION_LINEAR_H
 #define CLFUSION_LINEAR_H
 
+#include <string.h>
+
 #include <clfusion/activation.h>
 #include <clfusion/context.h>
 #include <clfusion/source.h>
@@ -21,7 +23,14 @@ typedef struct clf_linear_weight_desc {
 } clf_linear_weight_desc;
 
 /** Nothing set: no weight, no bias, storage as the weight is. */
-CLF_API clf_linear_weight_desc clf_linear_weight_desc_default(void);
+static inline clf_linear_weight_desc clf_linear_weight_desc_default(void)
+{
+    clf_linear_weight_desc desc;
+
+    memset(&desc, 0, sizeof desc);
+    desc.struct_size = sizeof desc;
+    return desc;
+}
 
 /**
  * Packs a weight into device memory and waits for it.  Host memory is not needed afterwards.  *w is NULL after an error;
@@ -57,7 +66,16 @@ typedef struct clf_linear_options {
 } clf_linear_options;
 
 /** No prologue (norm_eps 1e-5 when one is chosen), no activation, no residual (residual_scale 1). */
-CLF_API clf_linear_options clf_linear_options_default(void);
+static inline clf_linear_options clf_linear_options_default(void)
+{
+    clf_linear_options desc;
+
+    memset(&desc, 0, sizeof desc);
+    desc.struct_size = sizeof desc;
+    desc.norm_eps = 1e-5F;
+    desc.residual_scale = 1.0F;
+    return desc;
+}
 
 /**
  * y = residual + scale * activation(norm(x) W^T + b); every part but the product is optional.
@@ -69,7 +87,8 @@ CLF_API clf_linear_options clf_linear_options_default(void);
  *
  * Accumulation in f32.  With the panel provider each element is one chain of fused multiply-adds in rising order of
  * `in`, whatever the number of rows: equal rows give equal bits in every batch.  CLBlast promises no order.
- * Bound: |y - exact| <= (in + 3) u sum|x w| before the activation, u = 2^-24, for finite input that does not overflow.
+ * Bound before the activation, u = 2^-24: (in + 3) u (sum|x w| + |b|), against the product of the stored weights with the
+ * rows after the prologue, for finite input that does not overflow.
  * Ownership, threads, errors and the state of outputs after one: as for every operator, clfusion/stream.h.
  */
 CLF_API void clf_linear(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const clf_linear_options *options,

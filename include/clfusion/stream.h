@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <clfusion/context.h>
 #include <clfusion/status.h>
@@ -38,7 +39,14 @@ typedef struct clf_stream_desc {
 } clf_stream_desc;
 
 /** All defaults: a queue of its own, no profiling, no waiting. */
-CLF_API clf_stream_desc clf_stream_desc_default(void);
+static inline clf_stream_desc clf_stream_desc_default(void)
+{
+    clf_stream_desc desc;
+
+    memset(&desc, 0, sizeof desc);
+    desc.struct_size = sizeof desc;
+    return desc;
+}
 
 /** desc NULL: the defaults.  *s is NULL after an error.  Errors: CLF_INVALID_ARGUMENT, CLF_UNSUPPORTED,
  * CLF_OUT_OF_MEMORY, CLF_OUT_OF_DEVICE_MEMORY, CLF_DEVICE_ERROR, CLF_DEVICE_LOST. */

@@ -86,7 +86,8 @@ CLF_API clf_tensor clf_tensor_shape(clf_dtype dtype, clf_dims dims);
 /** dim[axis]; a negative axis counts from the end; 1 for an axis outside the rank. */
 CLF_API int64_t clf_dim(clf_tensor t, int axis);
 
-/** Product of all dimensions; 0 when one is 0; -1 when it does not fit into 63 bits. */
+/** Product of all dimensions; 0 when one is 0; -1 when one is negative, when there are more than CLF_MAX_RANK, or when it
+ * does not fit into 63 bits. */
 CLF_API int64_t clf_element_count(clf_tensor t);
 
 /** Product of all dimensions but the last: the rows of a row-wise operator. */

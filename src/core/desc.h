@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Lays the caller's descriptor, as long as its struct_size (the first field) says, over `full`, which holds the
+/* The _default() functions are inline in the public headers, so that each fills the descriptor that its caller knows.
+ *
+ * Lays the caller's descriptor, as long as its struct_size (the first field) says, over `full`, which holds the
  * defaults of all fields.  False when struct_size is below 4 or above `bytes`, the size this library knows. */
 bool clf_desc_read(void *full, size_t bytes, const void *desc);
 

@@ -8,7 +8,7 @@
 clf_status clf_error_set(clf_error *err, const char *file, int line, clf_status status, const char *format, ...)
     CLF_PRINTF(5, 6);
 
-/* Puts "prefix: " before the message of *err. */
+/* Puts `prefix` before the message of *err. */
 void clf_error_prefix(clf_error *err, const char *prefix);
 
 #define CLF_FAIL(err, status, ...) clf_error_set((err), __FILE__, __LINE__, (status), __VA_ARGS__)

@@ -55,13 +55,15 @@ int64_t clf_dim(clf_tensor t, int axis)
 {
     const int i = axis < 0 ? axis + t.rank : axis;
 
-    return i >= 0 && i < t.rank ? t.dim[i] : 1;
+    return i >= 0 && i < CLF_MIN(t.rank, CLF_MAX_RANK) ? t.dim[i] : 1;
 }
 
 static int64_t product(const int64_t *dim, int32_t count)
 {
     uint64_t all = 1;
 
+    if (count > CLF_MAX_RANK)
+        return -1;
     for (int32_t i = 0; i < count; i++)
         if (dim[i] == 0)
             return 0;
@@ -85,8 +87,8 @@ bool clf_is_dense(clf_tensor t)
 {
     int64_t stride = 1;
 
-    if (clf_element_count(t) == 0)
-        return true;
+    if (clf_element_count(t) <= 0)
+        return clf_element_count(t) == 0;
     for (int32_t i = t.rank - 1; i >= 0; i--) {
         if (t.dim[i] != 1 && t.stride[i] != stride)
             return false;
@@ -107,7 +109,7 @@ bool clf_present(clf_tensor t)
 
 bool clf_shape_is(clf_tensor t, clf_dims dims)
 {
-    if (t.rank != dims.rank)
+    if (t.rank != dims.rank || t.rank > CLF_MAX_RANK)
         return false;
     for (int32_t i = 0; i < t.rank; i++)
         if (t.dim[i] != dims.dim[i])
@@ -119,7 +121,7 @@ clf_dims clf_tensor_dims(clf_tensor t)
 {
     clf_dims dims = { .rank = t.rank };
 
-    for (int32_t i = 0; i < t.rank; i++)
+    for (int32_t i = 0; i < CLF_MIN(t.rank, CLF_MAX_RANK); i++)
         dims.dim[i] = t.dim[i];
     return dims;
 }

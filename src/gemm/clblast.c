@@ -31,9 +31,8 @@ static void clblast_before_release(clf_context *ctx)
 
 static clf_status clblast_supports(clf_context *ctx, clf_error *err)
 {
-    CLF_TRY(clf_blast_load(err));
-    ctx->before_release = clblast_before_release;
-    return CLF_OK;
+    (void)ctx;
+    return clf_blast_load(err);
 }
 
 /* staged [rows, K] to columns first .. first + rows of packed [K, N]. */
@@ -44,7 +43,7 @@ static void pack_columns(clf_stream *s, clf_tensor staged, int64_t first, const 
         .program = "clblast",
         .entry = "clf_clblast_pack_weight",
         .options = options.text,
-        .groups = { (uint64_t)staged.dim[0], clf_div_up((uint64_t)w->K, 64) },
+        .groups = { (uint64_t)staged.dim[0], clf_div_up((uint64_t)w->K, CLF_CLBLAST_COLUMNS) },
         .items = 1,
     };
 
@@ -70,7 +69,7 @@ static clf_tensor expanded(clf_stream *s, const clf_gemm_weight *w)
         .program = "clblast",
         .entry = "clf_clblast_expand",
         .options = options.text,
-        .groups = { clf_div_up((uint64_t)(w->N * w->K), 1024), 1 },
+        .groups = { clf_div_up((uint64_t)(w->N * w->K), CLF_CLBLAST_RUN), 1 },
         .items = 1,
     };
     clf_tensor f32;
@@ -119,6 +118,36 @@ static int call_guarded(clf_stream *s, const product *p, cl_mem temporary, cl_ev
     return code;
 }
 
+/* CLBlast counts elements in int. */
+static bool within_int(clf_tensor t)
+{
+    uint64_t bytes = 0, end;
+
+    return clf_extent_bytes(t, &bytes) && clf_size_add(t.offset, bytes, &end) && end / sizeof(float) <= INT32_MAX;
+}
+
+static clf_status check_product(clf_stream *s, const product *p, clf_error *err)
+{
+    CLF_TRY(clf_in_memory(s, CLF_OP, p->x, err));
+    CLF_TRY(clf_in_memory(s, CLF_OP, p->y, err));
+    CLF_REQUIRE(err, within_int(p->x) && within_int(p->y), CLF_UNSUPPORTED,
+                "x %s and y %s end beyond element 2^31 of their memory; CLBlast takes fewer", CLF_TEXT(p->x),
+                CLF_TEXT(p->y));
+    return CLF_OK;
+}
+
+/* CLBlast's own codes begin below -1000; others are OpenCL's. */
+static void fail(clf_stream *s, const product *p, int code)
+{
+    char what[100];
+
+    clf_format(what, sizeof what, CLF_OP ": CLBlastSgemm of %zu x %zu x %zu", p->M, p->N, p->K);
+    if (code > -1000)
+        clf_stream_cl_fail(s, __FILE__, __LINE__, code, what);
+    else
+        CLF_OP_FAIL(s, CLF_DEVICE_ERROR, "%s: %s (%d)", what, clf_blast_code_name(code), code);
+}
+
 static void multiply(clf_stream *s, const product *p)
 {
     const size_t f = sizeof(float);
@@ -127,21 +156,31 @@ static void multiply(clf_stream *s, const product *p)
     clf_tensor temporary;
     int code;
 
-    if (!clf_op_enter(s))
+    if (!clf_op_enter(s) || !clf_op_passed(s, check_product(s, p, clf_op_error(s))))
         return;
     code = clf_blast()->SGemmTempBufferSize(CLF_BLAST_COLUMN_MAJOR, CLF_BLAST_TRANSPOSE_NO, CLF_BLAST_TRANSPOSE_NO,
                                             p->N, p->M, p->K, (size_t)p->weight.offset / f, p->N,
                                             (size_t)p->x.offset / f, (size_t)p->x.stride[0], (size_t)p->y.offset / f,
                                             (size_t)p->y.stride[0], &s->queue, &bytes);
+    if (code != CL_SUCCESS) {
+        fail(s, p, code);
+        return;
+    }
+    if (bytes / f > INT32_MAX) {
+        CLF_OP_FAIL(s, CLF_UNSUPPORTED,
+                    CLF_OP ": %zu x %zu x %zu takes %zu bytes of CLBlast's temporaries; want fewer rows", p->M, p->N,
+                    p->K, bytes);
+        return;
+    }
     /* With a null buffer CLBlast allocates one itself, so it always gets ours. */
     temporary = clf_scratch_alone(s, CLF_U8, CLF_DIMS((int64_t)CLF_MAX(bytes, 1)));
-    if (code == CL_SUCCESS && clf_op_enter(s))
-        code = call_guarded(s, p, temporary.mem, &event);
+    if (!clf_op_enter(s))
+        return;
+    s->pending = true; /* a failed call may have enqueued some of its kernels */
+    code = call_guarded(s, p, temporary.mem, &event);
     if (code != CL_SUCCESS)
-        CLF_OP_FAIL(s, code > -1000 ? clf_cl_code_status(code) : CLF_DEVICE_ERROR,
-                    CLF_OP ": CLBlastSgemm of %zu x %zu x %zu: %s (%d)", p->M, p->N, p->K, clf_blast_code_name(code),
-                    code);
-    else if (clf_op_enter(s))
+        fail(s, p, code);
+    else
         clf_stream_enqueued(s, "clblast_sgemm", event);
 }
 
@@ -184,5 +223,6 @@ const clf_gemm_provider clf_gemm_clblast = {
     .fuses = false,
     .supports = clblast_supports,
     .pack = clblast_pack,
+    .before_release = clblast_before_release,
     .run = clblast_run,
 };

@@ -24,14 +24,17 @@ typedef struct clf_gemm_fusion {
 
 typedef struct clf_gemm_provider {
     const char *name;
-    bool
-        fuses; /* prologue, bias, activation and residual are part of run; else run wants dense f32 and gives y = x W^T */
+    /* Prologue, bias, activation and residual are part of run; else run wants dense f32 rows and gives y = x W^T. */
+    bool fuses;
 
     /* Can it work on the context's device?  Says why not. */
     clf_status (*supports)(clf_context *ctx, clf_error *err);
 
     /* Fills w->packed from a host weight [N, K]; the caller owns it. */
     clf_status (*pack)(clf_context *ctx, const clf_linear_weight_desc *desc, clf_gemm_weight *w, clf_error *err);
+
+    /* Called before a context that uses the provider is released; NULL: nothing to do. */
+    void (*before_release)(clf_context *ctx);
 
     /* x [..., K], y [..., N], already checked. */
     void (*run)(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, const clf_gemm_fusion *fusion, clf_tensor y);

@@ -47,8 +47,8 @@ static clf_status panel_pack(clf_context *ctx, const clf_linear_weight_desc *des
     const int64_t NR = panel_width(ctx);
     uint64_t columns, elements;
 
-    CLF_REQUIRE(err, w->N <= UINT32_MAX - NR && w->K <= UINT32_MAX, CLF_UNSUPPORTED,
-                "weight is %s; want dimensions below 2^32",
+    CLF_REQUIRE(err, w->N <= INT32_MAX && w->K <= INT32_MAX, CLF_UNSUPPORTED,
+                "weight is %s; want dimensions below 2^31",
                 CLF_TEXT(clf_tensor_shape(w->storage, CLF_DIMS(w->N, w->K))));
     CLF_REQUIRE(err,
                 clf_size_round_up((uint64_t)w->N, (uint64_t)NR, &columns) &&
@@ -141,8 +141,8 @@ static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, con
     const int64_t M = clf_row_count(x), MR = tile_height(M);
     const int64_t block = CLF_MAX(1, BLOCK_BYTES / (w->K * (int64_t)sizeof(float)) / MR) * MR;
 
-    if (M > UINT32_MAX) {
-        CLF_OP_FAIL(s, CLF_UNSUPPORTED, CLF_OP ": x is %s; want fewer than 2^32 rows", CLF_TEXT(x));
+    if (M > INT32_MAX) {
+        CLF_OP_FAIL(s, CLF_UNSUPPORTED, CLF_OP ": x is %s; want fewer than 2^31 rows", CLF_TEXT(x));
         return;
     }
     for (int64_t first = 0; first < M; first += block) {

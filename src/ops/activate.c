@@ -33,14 +33,14 @@ static const activation_name names[] = {
     { "swish", CLF_SILU },
 };
 
-static bool known(clf_activation activation)
+bool clf_activation_known(clf_activation activation)
 {
     return (unsigned)activation <= (unsigned)CLF_RELU2;
 }
 
 const char *clf_activation_name(clf_activation activation)
 {
-    return known(activation) ? names[activation].name : "unknown activation";
+    return clf_activation_known(activation) ? names[activation].name : "unknown activation";
 }
 
 bool clf_activation_from_name(const char *name, clf_activation *activation)
@@ -57,8 +57,8 @@ bool clf_activation_from_name(const char *name, clf_activation *activation)
 clf_status clf_activate_check(clf_tensor x, clf_activation activation, clf_tensor y, clf_error *err)
 {
     CLF_REQUIRE_NUMBERS(err, x, "x");
-    CLF_REQUIRE(err, known(activation), CLF_INVALID_ARGUMENT, "activation is %d; want a value of clf_activation",
-                (int)activation);
+    CLF_REQUIRE(err, clf_activation_known(activation), CLF_INVALID_ARGUMENT,
+                "activation is %d; want a value of clf_activation", (int)activation);
     CLF_REQUIRE_TENSOR(err, y, "y");
     CLF_REQUIRE_ALIKE(err, y, "y", x, "x");
     CLF_REQUIRE_SAME_OR_APART(err, y, "y", x, "x");

@@ -2,7 +2,12 @@
 #ifndef CLF_OPS_CHECK_H
 #define CLF_OPS_CHECK_H
 
+#include <clfusion/activation.h>
+
 #include "runtime/op.h"
+
+/* A value of clf_activation. */
+bool clf_activation_known(clf_activation activation);
 
 /* Kernels count offsets in elements. */
 #define CLF_REQUIRE_ALIGNED(err, t, name)                                                                              \
@@ -33,8 +38,8 @@
     do {                                                                                                               \
         CLF_REQUIRE(err, clf_dim((t), -1) >= 1, CLF_INVALID_ARGUMENT,                                                  \
                     name " is %s; want a last dimension of at least 1", CLF_TEXT(t));                                  \
-        CLF_REQUIRE(err, clf_dim((t), -1) <= UINT32_MAX, CLF_UNSUPPORTED,                                              \
-                    name " is %s; want a last dimension below 2^32", CLF_TEXT(t));                                     \
+        CLF_REQUIRE(err, clf_dim((t), -1) <= INT32_MAX, CLF_UNSUPPORTED,                                               \
+                    name " is %s; want a last dimension below 2^31", CLF_TEXT(t));                                     \
     } while (0)
 
 /* One number for each column of x. */

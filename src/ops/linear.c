@@ -4,8 +4,6 @@
  * casts before it are operators, and bias, activation and residual are one kernel after it. */
 #include <clfusion/linear.h>
 
-#include <string.h>
-
 #include <clfusion/cast.h>
 #include <clfusion/copy.h>
 #include <clfusion/layer_norm.h>
@@ -15,7 +13,7 @@
 #include "core/desc.h"
 #include "core/half.h"
 #include "gemm/gemm.h"
-#include "runtime/op.h"
+#include "ops/check.h"
 
 #define CLF_OP "linear"
 
@@ -26,16 +24,6 @@ struct clf_linear_weight {
     clf_tensor bias; /* f32 [N] or absent */
 };
 
-clf_linear_weight_desc clf_linear_weight_desc_default(void)
-{
-    return (clf_linear_weight_desc){ .struct_size = sizeof(clf_linear_weight_desc) };
-}
-
-clf_linear_options clf_linear_options_default(void)
-{
-    return (clf_linear_options){ .struct_size = sizeof(clf_linear_options), .norm_eps = 1e-5F, .residual_scale = 1.0F };
-}
-
 static clf_status weight_check(const clf_linear_weight_desc *d, clf_error *err)
 {
     const clf_host_tensor w = d->weight, b = d->bias;
@@ -44,6 +32,8 @@ static clf_status weight_check(const clf_linear_weight_desc *d, clf_error *err)
                 "weight is %s; want f32, f16, bf16 or f64", CLF_HOST_TEXT(w));
     CLF_REQUIRE(err, w.rank == 2 && w.dim[0] >= 1 && w.dim[1] >= 1, CLF_INVALID_ARGUMENT,
                 "weight is %s; want [out, in], both at least 1", CLF_HOST_TEXT(w));
+    CLF_REQUIRE(err, w.data != NULL && (!clf_host_present(b) || b.data != NULL), CLF_INVALID_ARGUMENT,
+                "weight or bias has no data; want host memory");
     CLF_REQUIRE(err, !clf_host_present(b) || clf_is_float(b.dtype) || b.dtype == CLF_F64, CLF_UNSUPPORTED,
                 "bias is %s; want f32, f16, bf16 or f64", CLF_HOST_TEXT(b));
     CLF_REQUIRE(err, !clf_host_present(b) || (b.rank == 1 && b.dim[0] == w.dim[0]), CLF_INVALID_ARGUMENT,
@@ -131,31 +121,41 @@ int64_t clf_linear_weight_in(const clf_linear_weight *w)
     return w->w.K;
 }
 
+/* norm_weight or norm_bias. */
+#define REQUIRE_NORM_VECTOR(err, v, name, in, y)                                                                       \
+    do {                                                                                                               \
+        CLF_REQUIRE(err, (v).dtype == CLF_F32 && clf_shape_is((v), CLF_DIMS(in)) && clf_is_dense(v),                   \
+                    CLF_INVALID_ARGUMENT, name " is %s; want dense f32[%" PRId64 "]", CLF_TEXT(v), (in));              \
+        CLF_REQUIRE_ALIGNED(err, v, name);                                                                             \
+        CLF_REQUIRE_APART(err, v, name, y, "y");                                                                       \
+    } while (0)
+
 static clf_status options_check(const clf_linear_options *o, int64_t in, clf_tensor y, clf_error *err)
 {
     const clf_tensor g = o->norm_weight, b = o->norm_bias, r = o->residual;
-    const bool norm = o->prologue != CLF_PROLOGUE_NONE, layer = o->prologue == CLF_PROLOGUE_LAYER_NORM;
+    const bool layer = o->prologue == CLF_PROLOGUE_LAYER_NORM;
 
-    CLF_REQUIRE(err, o->prologue >= CLF_PROLOGUE_NONE && o->prologue <= CLF_PROLOGUE_RMS_NORM, CLF_INVALID_ARGUMENT,
+    CLF_REQUIRE(err, (unsigned)o->prologue <= (unsigned)CLF_PROLOGUE_RMS_NORM, CLF_INVALID_ARGUMENT,
                 "prologue is %d; want none, layer norm or RMS norm", (int)o->prologue);
-    CLF_REQUIRE(err, !norm || (isfinite(o->norm_eps) && o->norm_eps > 0.0F), CLF_INVALID_ARGUMENT,
-                "norm_eps is %g; want finite, above 0", (double)o->norm_eps);
-    CLF_REQUIRE(err, !layer || clf_present(g), CLF_INVALID_ARGUMENT,
-                "norm_weight is absent; layer norm wants f32[%" PRId64 "]", in);
-    CLF_REQUIRE(err,
-                !norm || !clf_present(g) || (g.dtype == CLF_F32 && clf_shape_is(g, CLF_DIMS(in)) && clf_is_dense(g)),
-                CLF_INVALID_ARGUMENT, "norm_weight is %s; want dense f32[%" PRId64 "]", CLF_TEXT(g), in);
-    CLF_REQUIRE(err,
-                !clf_present(b) || (layer && b.dtype == CLF_F32 && clf_shape_is(b, CLF_DIMS(in)) && clf_is_dense(b)),
-                CLF_INVALID_ARGUMENT, "norm_bias is %s; want dense f32[%" PRId64 "], and layer norm", CLF_TEXT(b), in);
-    CLF_REQUIRE(err, strcmp(clf_activation_name(o->activation), "unknown activation") != 0, CLF_INVALID_ARGUMENT,
+    CLF_REQUIRE(err, clf_activation_known(o->activation), CLF_INVALID_ARGUMENT,
                 "activation is %d; want a value of clf_activation", (int)o->activation);
-    if (!clf_present(r))
-        return CLF_OK;
-    CLF_REQUIRE_ALIKE(err, r, "residual", y, "y");
-    CLF_REQUIRE_ROWS(err, r, "residual");
-    CLF_REQUIRE(err, clf_same_memory(r, y) || !clf_may_overlap(r, y), CLF_INVALID_ARGUMENT,
-                "residual overlaps y; want y itself, or apart");
+    if (o->prologue != CLF_PROLOGUE_NONE) {
+        CLF_REQUIRE(err, isfinite(o->norm_eps) && o->norm_eps > 0.0F, CLF_INVALID_ARGUMENT,
+                    "norm_eps is %g; want finite, above 0", (double)o->norm_eps);
+        CLF_REQUIRE(err, !layer || clf_present(g), CLF_INVALID_ARGUMENT,
+                    "norm_weight is absent; layer norm wants f32[%" PRId64 "]", in);
+        CLF_REQUIRE(err, layer || !clf_present(b), CLF_INVALID_ARGUMENT, "norm_bias is %s; RMS norm takes none",
+                    CLF_TEXT(b));
+        if (clf_present(g))
+            REQUIRE_NORM_VECTOR(err, g, "norm_weight", in, y);
+        if (clf_present(b))
+            REQUIRE_NORM_VECTOR(err, b, "norm_bias", in, y);
+    }
+    if (clf_present(r)) {
+        CLF_REQUIRE_ALIKE(err, r, "residual", y, "y");
+        CLF_REQUIRE_TENSOR(err, r, "residual");
+        CLF_REQUIRE_SAME_OR_APART(err, r, "residual", y, "y");
+    }
     return CLF_OK;
 }
 
@@ -164,9 +164,8 @@ clf_status clf_linear_check(clf_tensor x, int64_t out, int64_t in, const clf_lin
 {
     clf_linear_options full = clf_linear_options_default();
 
-    CLF_REQUIRE_FLOAT(err, x, "x");
-    CLF_REQUIRE_SHAPE(err, x, "x");
-    CLF_REQUIRE_SHAPE(err, y, "y");
+    CLF_REQUIRE_NUMBERS(err, x, "x");
+    CLF_REQUIRE_TENSOR(err, y, "y");
     CLF_REQUIRE(err, clf_dim(x, -1) == in, CLF_INVALID_ARGUMENT,
                 "x is %s; want [..., %" PRId64 "], the width of weight [%" PRId64 ", %" PRId64 "]", CLF_TEXT(x), in,
                 out, in);
@@ -174,8 +173,6 @@ clf_status clf_linear_check(clf_tensor x, int64_t out, int64_t in, const clf_lin
                 "y is %s; want the leading dimensions of x %s and [..., %" PRId64 "]", CLF_TEXT(y), CLF_TEXT(x), out);
     CLF_REQUIRE(err, y.dtype == CLF_F32 || y.dtype == x.dtype, CLF_UNSUPPORTED, "y is %s; want f32 or the type of x %s",
                 CLF_TEXT(y), CLF_TEXT(x));
-    CLF_REQUIRE_ROWS(err, x, "x");
-    CLF_REQUIRE_ROWS(err, y, "y");
     CLF_REQUIRE_APART(err, x, "x", y, "y");
     CLF_DESC_READ(err, &full, options);
     return options_check(&full, in, y, err);
@@ -183,36 +180,32 @@ clf_status clf_linear_check(clf_tensor x, int64_t out, int64_t in, const clf_lin
 
 /* ---- for a provider that only multiplies ---- */
 
-/* Rows with one stride between them, in f32: what CLBlast takes. */
-static bool plain_rows(clf_tensor t)
-{
-    return t.dtype == CLF_F32 && clf_is_dense(t);
-}
-
 /* x after the prologue, as dense f32: x itself, or scratch. */
 static clf_tensor prepared(clf_stream *s, clf_tensor x, const clf_linear_options *o)
 {
-    clf_tensor dense, f32 = clf_scratch(s, CLF_F32, clf_tensor_dims(x));
     clf_rms_gain gain = CLF_RMS_PLAIN;
+    clf_tensor f32, in;
 
-    if (o->prologue == CLF_PROLOGUE_NONE && plain_rows(x))
+    if (o->prologue == CLF_PROLOGUE_NONE && x.dtype == CLF_F32 && clf_is_dense(x))
         return x;
-    if (x.dtype == CLF_F32)
-        dense = x;
-    else
-        clf_cast(s, x, dense = f32);
+    f32 = clf_scratch(s, CLF_F32, clf_tensor_dims(x));
+    in = x;
+    if (x.dtype != CLF_F32) {
+        clf_cast(s, x, f32);
+        in = f32;
+    }
     switch (o->prologue) {
     case CLF_PROLOGUE_NONE:
         if (x.dtype == CLF_F32)
             clf_copy(s, x, f32);
         break;
     case CLF_PROLOGUE_LAYER_NORM:
-        clf_layer_norm(s, dense, o->norm_weight, o->norm_bias, o->norm_eps, f32);
+        clf_layer_norm(s, in, o->norm_weight, o->norm_bias, o->norm_eps, f32);
         break;
     case CLF_PROLOGUE_RMS_NORM:
         if (clf_present(o->norm_weight))
             gain = o->norm_one_plus ? CLF_RMS_ONE_PLUS : CLF_RMS_WEIGHT;
-        clf_rms_norm(s, dense, o->norm_weight, gain, o->norm_eps, f32);
+        clf_rms_norm(s, in, o->norm_weight, gain, o->norm_eps, f32);
         break;
     }
     return f32;
@@ -227,7 +220,7 @@ static void epilogue(clf_stream *s, clf_tensor p, clf_tensor bias, const clf_lin
         .program = CLF_OP,
         .entry = "clf_linear_epilogue",
         .options = options.text,
-        .groups = { clf_div_up(N, 1024), (uint64_t)clf_row_count(y) },
+        .groups = { (uint64_t)clf_row_count(y), clf_div_up(N, CLF_LINEAR_COLUMNS) },
         .items = 1,
     };
 
@@ -242,7 +235,8 @@ static void multiply_apart(clf_stream *s, clf_tensor x, const clf_linear_weight 
 {
     const clf_gemm_fusion nothing = { .options = o };
     const bool bare = !clf_present(w->bias) && o->activation == CLF_ACTIVATION_NONE && !clf_present(o->residual);
-    const bool direct = plain_rows(y) && !(clf_present(o->residual) && clf_same_memory(o->residual, y));
+    const bool direct =
+        y.dtype == CLF_F32 && clf_is_dense(y) && !(clf_present(o->residual) && clf_same_memory(o->residual, y));
     const clf_scope scope = clf_scope_open(s, NULL, -1);
     const clf_tensor rows = prepared(s, x, o);
     const clf_tensor p = direct ? y : clf_scratch(s, CLF_F32, clf_tensor_dims(y));

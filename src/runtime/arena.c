@@ -19,26 +19,44 @@ void clf_arena_release(clf_stream *s)
     s->used = 0;
 }
 
+static clf_status create_block(clf_stream *s, uint64_t bytes, clf_arena_block *block, clf_error *err)
+{
+    *block = (clf_arena_block){ .bytes = CLF_MAX(bytes, BLOCK_BYTES) };
+    return clf_buffer_create(s->ctx, block->bytes, &block->mem, err);
+}
+
 static clf_status add_block(clf_stream *s, uint64_t bytes, clf_error *err)
 {
-    clf_arena_block block = { .bytes = CLF_MAX(bytes, BLOCK_BYTES) };
-
-    CLF_TRY(clf_grow((void **)&s->blocks, s->block_count, &s->block_capacity, sizeof block, err));
-    CLF_TRY(clf_buffer_create(s->ctx, block.bytes, &block.mem, err));
-    s->blocks[s->block_count++] = block;
+    CLF_TRY(clf_grow((void **)&s->blocks, s->block_count, &s->block_capacity, sizeof *s->blocks, err));
+    CLF_TRY(create_block(s, bytes, &s->blocks[s->block_count], err));
+    s->block_count++;
     return CLF_OK;
 }
 
-/* Finds room behind the bump pointer, in the current block or the next that is large enough. */
+/* A larger block in the place of the current one, in which nothing lives.  Commands in flight keep the old memory. */
+static clf_status replace_block(clf_stream *s, uint64_t bytes, clf_error *err)
+{
+    clf_arena_block larger, *old = &s->blocks[s->block];
+
+    CLF_TRY(create_block(s, bytes, &larger, err));
+    clf_buffer_release(s->ctx, old->mem, old->bytes);
+    *old = larger;
+    return CLF_OK;
+}
+
+/* Finds room behind the bump pointer: in the current block, else in the next, made larger if need be.  So each place
+ * in the walk holds the most that was ever wanted there, however slowly sizes grow. */
 static clf_status take(clf_stream *s, uint64_t bytes, clf_tensor *t, clf_error *err)
 {
-    while (s->block < s->block_count &&
-           (s->used > s->blocks[s->block].bytes || bytes > s->blocks[s->block].bytes - s->used)) {
+    if (s->block < s->block_count && s->used > 0 &&
+        (s->used > s->blocks[s->block].bytes || bytes > s->blocks[s->block].bytes - s->used)) {
         s->block++;
         s->used = 0;
     }
     if (s->block == s->block_count)
         CLF_TRY(add_block(s, bytes, err));
+    else if (s->used == 0 && bytes > s->blocks[s->block].bytes)
+        CLF_TRY(replace_block(s, bytes, err));
     t->mem = s->blocks[s->block].mem;
     t->offset = s->used;
     s->used += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -100,8 +118,8 @@ clf_tensor clf_slice(clf_stream *s, clf_tensor t, int axis, int64_t begin, int64
 
     if (i < 0 || i >= t.rank || begin < 0 || count < 0 || begin > t.dim[i] || count > t.dim[i] - begin) {
         CLF_OP_FAIL(s, CLF_INVALID_ARGUMENT,
-                    "slice: entries %" PRId64 " to %" PRId64 " of axis %d; want a range inside %s", begin,
-                    begin + count, axis, CLF_TEXT(t));
+                    "slice: %" PRId64 " entries from %" PRId64 " of axis %d; want a range inside %s", count, begin,
+                    axis, CLF_TEXT(t));
         return t;
     }
     t.dim[i] = count;

@@ -136,9 +136,6 @@ clf_status clf_cl_code_status(cl_int code)
     case CL_INVALID_BUFFER_SIZE:
         return CLF_OUT_OF_DEVICE_MEMORY;
     case CL_DEVICE_NOT_AVAILABLE:
-    case CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST:
-    case CL_INVALID_COMMAND_QUEUE:
-    case CL_INVALID_CONTEXT:
     case -9999: /* NVIDIA and others: the device reset itself */
         return CLF_DEVICE_LOST;
     case CL_DEVICE_NOT_FOUND:

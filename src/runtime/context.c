@@ -5,17 +5,9 @@
 #include <string.h>
 
 #include "core/alloc.h"
-#include "core/desc.h"
 #include "core/size.h"
 #include "core/text.h"
 #include "runtime/device.h"
-
-#define CLF_OP "context"
-
-clf_context_desc clf_context_desc_default(void)
-{
-    return (clf_context_desc){ .struct_size = sizeof(clf_context_desc) };
-}
 
 clf_status clf_cl_fail(clf_context *ctx, clf_error *err, const char *file, int line, cl_int code, const char *format,
                        ...)
@@ -45,6 +37,9 @@ static clf_status choose_kernels(clf_context *ctx, clf_kernel_shape wanted, clf_
     const char *text = getenv("CLFUSION_KERNELS");
     size_t i = 0;
 
+    if ((unsigned)wanted > (unsigned)CLF_KERNELS_REF)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "context: kernels is %d; want a value of clf_kernel_shape",
+                        (int)wanted);
     if (wanted == CLF_KERNELS_AUTO && text != NULL && text[0] != '\0') {
         while (i < CLF_COUNT(shapes) && strcmp(shapes[i].name, text) != 0)
             i++;
@@ -130,15 +125,12 @@ static clf_status open_borrowed(clf_context *ctx, const clf_context_desc *desc, 
     return CLF_OK;
 }
 
-clf_status clf_context_open(const clf_context_desc *given, clf_context **out, clf_error *err)
+clf_status clf_context_open(const clf_context_desc *desc, clf_context **out, clf_error *err)
 {
-    clf_context_desc full = clf_context_desc_default();
-    const clf_context_desc *desc = &full;
     clf_context *ctx;
     clf_status status;
 
     *out = NULL;
-    CLF_DESC_READ(err, &full, given);
     ctx = clf_alloc(1, sizeof *ctx);
     if (ctx == NULL)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "context: no memory for %zu bytes", sizeof *ctx);

@@ -36,7 +36,7 @@ struct clf_context {
     atomic_uint_least64_t memory, peak_memory;
 };
 
-/* clf_context_create without a provider of matrix products. */
+/* clf_context_create without a provider of matrix products, from a descriptor that has been read. */
 clf_status clf_context_open(const clf_context_desc *desc, clf_context **ctx, clf_error *err);
 
 /* Device memory of at least one byte; counted. */

@@ -32,11 +32,6 @@ clf_arg clf_arg_f32(float value)
     return (clf_arg){ .kind = CLF_ARG_F32, .f = value };
 }
 
-clf_arg clf_arg_local(uint64_t bytes)
-{
-    return (clf_arg){ .kind = CLF_ARG_LOCAL, .u = bytes };
-}
-
 clf_options clf_options_types(const char *macro, clf_dtype dtype, ...)
 {
     clf_options o = { "" };
@@ -128,25 +123,6 @@ static clf_status kernel_get(clf_stream *s, const clf_kernel *k, clf_stream_kern
     return CLF_OK;
 }
 
-/* The tensor lies inside its memory. */
-static clf_status check_extent(clf_stream *s, const clf_kernel *k, clf_tensor t, clf_error *err)
-{
-    uint64_t bytes;
-    size_t memory = 0;
-
-    if (!clf_extent_bytes(t, &bytes) || bytes == 0)
-        return bytes == 0 ? CLF_OK
-                          : CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is too large", k->program, CLF_TEXT(t));
-    if (t.mem == NULL)
-        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s has no memory; want device memory", k->program, CLF_TEXT(t));
-    CLF_CL(s->ctx, err, clf_cl()->GetMemObjectInfo(t.mem, CL_MEM_SIZE, sizeof memory, &memory, NULL),
-           "%s: clGetMemObjectInfo", k->program);
-    if (t.offset > memory || bytes > memory - t.offset)
-        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s ends at byte %" PRIu64 "; its memory has %zu", k->program,
-                        CLF_TEXT(t), t.offset + bytes, memory);
-    return CLF_OK;
-}
-
 static clf_status set(clf_stream *s, const clf_kernel *k, cl_kernel kernel, cl_uint index, size_t bytes,
                       const void *value, clf_error *err)
 {
@@ -167,7 +143,7 @@ static clf_status set_arg(clf_stream *s, const clf_kernel *k, cl_kernel kernel, 
     case CLF_ARG_ROWS:
     case CLF_ARG_MEMORY:
         if (clf_present(arg->tensor))
-            CLF_TRY(check_extent(s, k, arg->tensor, err));
+            CLF_TRY(clf_in_memory(s, k->program, arg->tensor, err));
         CLF_TRY(set(s, k, kernel, (*index)++, sizeof mem, &mem, err));
         if (arg->kind == CLF_ARG_MEMORY)
             return CLF_OK;
@@ -181,11 +157,9 @@ static clf_status set_arg(clf_stream *s, const clf_kernel *k, cl_kernel kernel, 
     case CLF_ARG_U64:
         return set(s, k, kernel, (*index)++, sizeof u64, &u64, err);
     case CLF_ARG_F32:
-        return set(s, k, kernel, (*index)++, sizeof arg->f, &arg->f, err);
-    case CLF_ARG_LOCAL:
         break;
     }
-    return set(s, k, kernel, (*index)++, (size_t)arg->u, NULL, err);
+    return set(s, k, kernel, (*index)++, sizeof arg->f, &arg->f, err);
 }
 
 static clf_status launch(clf_stream *s, const clf_kernel *k, const clf_arg *args, size_t count, clf_error *err)

@@ -17,7 +17,7 @@ typedef struct clf_kernel {
 } clf_kernel;
 
 typedef struct clf_arg {
-    enum { CLF_ARG_MEMORY, CLF_ARG_ROWS, CLF_ARG_U32, CLF_ARG_U64, CLF_ARG_F32, CLF_ARG_LOCAL } kind;
+    enum { CLF_ARG_MEMORY, CLF_ARG_ROWS, CLF_ARG_U32, CLF_ARG_U64, CLF_ARG_F32 } kind;
     clf_tensor tensor;
     uint64_t u;
     float f;
@@ -28,7 +28,6 @@ clf_arg clf_arg_rows(clf_tensor t);   /* two: the cl_mem and its clf_rows */
 clf_arg clf_arg_u32(uint32_t value);
 clf_arg clf_arg_u64(uint64_t value);
 clf_arg clf_arg_f32(float value);
-clf_arg clf_arg_local(uint64_t bytes);
 
 /* Enqueues on the stream; errors stay there.  Checks the extent of every tensor against its memory. */
 void clf_launch(clf_stream *s, const clf_kernel *kernel, const clf_arg *args, size_t count);

@@ -30,11 +30,15 @@ void clf_op_fail(clf_stream *s, const char *file, int line, clf_status status, c
 /* Shape of the kernels that come in several: CLF_KERNELS_SIMD, _TILE or _REF, never AUTO. */
 clf_kernel_shape clf_op_kernels(const clf_stream *s);
 
-/* A copy of `bytes` host bytes goes to y; the host memory is free when the call returns. */
+/* A copy of `bytes` host bytes, the size of the dense tensor y, goes to it; the host memory is free when the call
+ * returns. */
 void clf_upload_copy(clf_stream *s, const void *host, uint64_t bytes, clf_tensor y);
 
 /* Scratch that starts its memory object, for a provider that takes a cl_mem without an offset. */
 clf_tensor clf_scratch_alone(clf_stream *s, clf_dtype dtype, clf_dims dims);
+
+/* The tensor lies inside its memory; `where` begins the message.  A tensor without elements needs none. */
+clf_status clf_in_memory(clf_stream *s, const char *where, clf_tensor t, clf_error *err);
 
 /* Checks shared by the operators; the `name` is the argument's. */
 #define CLF_REQUIRE_FLOAT(err, t, name)                                                                                \

@@ -36,8 +36,9 @@ size_t clf_stream_profile(clf_stream *s, const clf_profile_entry **entries)
     const size_t count = s->event_count;
 
     *entries = NULL;
-    if (count == 0 || clf_cl()->Finish(s->queue) != CL_SUCCESS)
+    if (count == 0)
         return 0;
+    clf_stream_wait(s);
     if (count > s->profile_capacity) {
         clf_profile_entry *larger = clf_realloc(s->profile, count, sizeof *larger);
 

@@ -9,11 +9,6 @@
 
 #define CLF_OP "stream"
 
-clf_stream_desc clf_stream_desc_default(void)
-{
-    return (clf_stream_desc){ .struct_size = sizeof(clf_stream_desc) };
-}
-
 /* The caller's queue must be in order, of our context and device, and profile if that is wanted. */
 static clf_status borrow_queue(clf_stream *s, cl_command_queue queue, clf_error *err)
 {
@@ -21,11 +16,11 @@ static clf_status borrow_queue(clf_stream *s, cl_command_queue queue, clf_error 
     cl_context context = NULL;
     cl_device_id device = NULL;
 
-    CLF_CL(s->ctx, err, clf_cl()->GetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL),
+    CLF_CL(NULL, err, clf_cl()->GetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL),
            "stream: clGetCommandQueueInfo of the caller's queue");
-    CLF_CL(s->ctx, err, clf_cl()->GetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof(cl_context), &context, NULL),
+    CLF_CL(NULL, err, clf_cl()->GetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof(cl_context), &context, NULL),
            "stream: clGetCommandQueueInfo of the caller's queue");
-    CLF_CL(s->ctx, err, clf_cl()->GetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof(cl_device_id), &device, NULL),
+    CLF_CL(NULL, err, clf_cl()->GetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof(cl_device_id), &device, NULL),
            "stream: clGetCommandQueueInfo of the caller's queue");
     if (properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE)
         return CLF_FAIL(err, CLF_UNSUPPORTED, "stream: queue runs out of order; want an in-order queue");
@@ -33,7 +28,7 @@ static clf_status borrow_queue(clf_stream *s, cl_command_queue queue, clf_error 
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "stream: queue belongs to another context or device");
     if (s->profiling && !(properties & CL_QUEUE_PROFILING_ENABLE))
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "stream: profiling wants a queue with CL_QUEUE_PROFILING_ENABLE");
-    CLF_CL(s->ctx, err, clf_cl()->RetainCommandQueue(queue), "stream: clRetainCommandQueue");
+    CLF_CL(NULL, err, clf_cl()->RetainCommandQueue(queue), "stream: clRetainCommandQueue");
     s->queue = queue;
     return CLF_OK;
 }
@@ -74,14 +69,23 @@ clf_status clf_stream_create(clf_context *ctx, const clf_stream_desc *given, clf
     return CLF_OK;
 }
 
-/* Waits for the queue; host copies are free then. */
-static void wait(clf_stream *s)
+/* Waiting fails with these only when a command of ours ended abnormally or the queue has become unusable. */
+static bool means_lost(cl_int code)
+{
+    return code == CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST || code == CL_INVALID_COMMAND_QUEUE;
+}
+
+void clf_stream_wait(clf_stream *s)
 {
     const cl_int code = s->pending ? clf_cl()->Finish(s->queue) : CL_SUCCESS;
 
     s->pending = false;
-    if (code != CL_SUCCESS)
+    if (means_lost(code)) {
+        atomic_store(&s->ctx->lost, true);
+        CLF_OP_FAIL(s, CLF_DEVICE_LOST, "clFinish: %s (%d)", clf_cl_code_name(code), (int)code);
+    } else if (code != CL_SUCCESS) {
         clf_stream_cl_fail(s, __FILE__, __LINE__, code, "clFinish");
+    }
     while (s->staging_count > 0)
         clf_free(s->staging[--s->staging_count]);
 }
@@ -96,7 +100,7 @@ void clf_stream_destroy(clf_stream *s)
 {
     if (s == NULL)
         return;
-    wait(s);
+    clf_stream_wait(s);
     if (s->error.status != CLF_OK && !s->error_read)
         clf_log("stream destroyed with an unread error: %s", s->error.message);
     forget_events(s);
@@ -115,7 +119,8 @@ void clf_stream_destroy(clf_stream *s)
 
 clf_status clf_stream_finish(clf_stream *s, clf_error *err)
 {
-    wait(s);
+    clf_stream_wait(s);
+    (void)clf_op_enter(s); /* a device that was lost elsewhere is this stream's error too */
     if (s->error.status != CLF_OK && err != NULL)
         *err = s->error;
     s->error_read = true;
@@ -124,17 +129,16 @@ clf_status clf_stream_finish(clf_stream *s, clf_error *err)
 
 clf_status clf_stream_status(const clf_stream *s)
 {
-    return s->error.status;
+    return s->error.status == CLF_OK && atomic_load(&s->ctx->lost) ? CLF_DEVICE_LOST : s->error.status;
 }
 
 void clf_stream_reset(clf_stream *s)
 {
-    wait(s);
+    clf_stream_wait(s);
     forget_events(s);
     s->error = (clf_error){ .status = CLF_OK };
     s->error_read = false;
-    s->block = 0;
-    s->used = 0;
+    clf_arena_release(s);
     s->path_length = 0;
     s->path[0] = '\0';
 }
@@ -202,20 +206,32 @@ void clf_stream_wait_events(clf_stream *s, uint32_t count, struct _cl_event *con
         return;
     code = clf_cl()->EnqueueBarrierWithWaitList(s->queue, count, events, NULL);
     s->pending = true;
-    if (code != CL_SUCCESS)
-        clf_stream_cl_fail(s, __FILE__, __LINE__, code, "clEnqueueBarrierWithWaitList on the caller's events");
+    if (code == CL_INVALID_CONTEXT || code == CL_INVALID_EVENT_WAIT_LIST || code == CL_INVALID_EVENT)
+        CLF_OP_FAIL(s, CLF_INVALID_ARGUMENT, "wait: clEnqueueBarrierWithWaitList: %s (%d); want events of this context",
+                    clf_cl_code_name(code), (int)code);
+    else if (code != CL_SUCCESS)
+        clf_stream_cl_fail(s, __FILE__, __LINE__, code, "wait: clEnqueueBarrierWithWaitList");
 }
 
 void clf_stream_signal(clf_stream *s, struct _cl_event **event)
 {
+    cl_event marker = NULL;
     cl_int code;
 
     *event = NULL;
     if (!clf_op_enter(s))
         return;
-    code = clf_cl()->EnqueueMarkerWithWaitList(s->queue, 0, NULL, event);
-    if (code == CL_SUCCESS)
-        code = clf_cl()->Flush(s->queue);
-    if (code != CL_SUCCESS)
-        clf_stream_cl_fail(s, __FILE__, __LINE__, code, "clEnqueueMarkerWithWaitList");
+    code = clf_cl()->EnqueueMarkerWithWaitList(s->queue, 0, NULL, &marker);
+    s->pending = true;
+    if (code != CL_SUCCESS) {
+        clf_stream_cl_fail(s, __FILE__, __LINE__, code, "signal: clEnqueueMarkerWithWaitList");
+        return;
+    }
+    code = clf_cl()->Flush(s->queue);
+    if (code != CL_SUCCESS) {
+        clf_cl()->ReleaseEvent(marker);
+        clf_stream_cl_fail(s, __FILE__, __LINE__, code, "signal: clFlush");
+        return;
+    }
+    *event = marker;
 }

@@ -63,6 +63,9 @@ void clf_stream_enqueued(clf_stream *s, const char *name, cl_event event);
 /* Records an OpenCL failure on the stream: "path what: NAME (code)". */
 void clf_stream_cl_fail(clf_stream *s, const char *file, int line, cl_int code, const char *what);
 
+/* Waits for what was enqueued, if anything; host copies are free then.  Errors stay on the stream. */
+void clf_stream_wait(clf_stream *s);
+
 /* Gives back all scratch memory of the arena to the device. */
 void clf_arena_release(clf_stream *s);
 

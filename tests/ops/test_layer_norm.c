@@ -178,7 +178,7 @@ static void the_check_names_what_is_wrong(void **state)
     CLF_OPS_REFUSES(clf_layer_norm_check(CLF_OPS_SHAPE(CLF_F32, 2, 0), w, w, 1e-5F, x, &err), CLF_INVALID_ARGUMENT,
                     "layer_norm: x is f32[2, 0]; want a last dimension of at least 1");
     CLF_OPS_REFUSES(clf_layer_norm_check(CLF_OPS_SHAPE(CLF_F32, 2, 4294967296), w, w, 1e-5F, x, &err), CLF_UNSUPPORTED,
-                    "layer_norm: x is f32[2, 4294967296]; want a last dimension below 2^32");
+                    "layer_norm: x is f32[2, 4294967296]; want a last dimension below 2^31");
     CLF_OPS_REFUSES(clf_layer_norm_check(x, CLF_OPS_SHAPE(CLF_F32, 7), w, 1e-5F, x, &err), CLF_INVALID_ARGUMENT,
                     "layer_norm: weight is f32[7]; want [8], the last dimension of x f16[2, 3, 8]");
     CLF_OPS_REFUSES(clf_layer_norm_check(x, CLF_OPS_SHAPE(CLF_BF16, 8), w, 1e-5F, x, &err), CLF_UNSUPPORTED,

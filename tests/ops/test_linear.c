@@ -267,6 +267,77 @@ static void storage_other_than_the_source_rounds_once(void **state)
     clf_linear_weight_destroy(w.packed);
 }
 
+static void the_check_names_what_is_wrong(void **state)
+{
+    const clf_tensor x = clf_tensor_shape(CLF_F32, CLF_DIMS(2, 8)), y = clf_tensor_shape(CLF_F32, CLF_DIMS(2, 4));
+    const clf_tensor g = clf_tensor_shape(CLF_F32, CLF_DIMS(8));
+    clf_tensor odd = g, shared = g, shared_y = y;
+    clf_linear_options o = clf_linear_options_default();
+    clf_error err = { 0 };
+
+    (void)state;
+#define REFUSED(call, text)                                                                                            \
+    do {                                                                                                               \
+        assert_int_not_equal(call, CLF_OK);                                                                            \
+        assert_string_equal(err.message, text);                                                                        \
+    } while (0)
+    assert_int_equal(clf_linear_check(x, 4, 8, NULL, y, &err), CLF_OK);
+    REFUSED(clf_linear_check(x, 4, 9, NULL, y, &err),
+            "linear: x is f32[2, 8]; want [..., 9], the width of weight [4, 9]");
+    REFUSED(clf_linear_check(x, 5, 8, NULL, y, &err),
+            "linear: y is f32[2, 4]; want the leading dimensions of x f32[2, 8] and [..., 5]");
+    REFUSED(clf_linear_check(clf_tensor_shape(CLF_I32, CLF_DIMS(2, 8)), 4, 8, NULL, y, &err),
+            "linear: x is i32[2, 8]; want f32, f16 or bf16");
+    REFUSED(clf_linear_check(x, 4, 8, NULL, clf_tensor_shape(CLF_F16, CLF_DIMS(2, 4)), &err),
+            "linear: y is f16[2, 4]; want f32 or the type of x f32[2, 8]");
+    o.struct_size = sizeof o + 4;
+    assert_int_equal(clf_linear_check(x, 4, 8, &o, y, &err), CLF_INVALID_ARGUMENT);
+    o = clf_linear_options_default();
+    o.activation = (clf_activation)40;
+    REFUSED(clf_linear_check(x, 4, 8, &o, y, &err), "linear: activation is 40; want a value of clf_activation");
+    o = clf_linear_options_default();
+    o.prologue = CLF_PROLOGUE_LAYER_NORM;
+    REFUSED(clf_linear_check(x, 4, 8, &o, y, &err), "linear: norm_weight is absent; layer norm wants f32[8]");
+    o.norm_weight = clf_tensor_shape(CLF_F32, CLF_DIMS(7));
+    REFUSED(clf_linear_check(x, 4, 8, &o, y, &err), "linear: norm_weight is f32[7]; want dense f32[8]");
+    odd.offset = 6;
+    o.norm_weight = odd;
+    REFUSED(clf_linear_check(x, 4, 8, &o, y, &err),
+            "linear: norm_weight begins at byte 6; want a multiple of 4 for f32");
+    shared.mem = shared_y.mem = (struct _cl_mem *)(uintptr_t)64;
+    o.norm_weight = shared;
+    REFUSED(clf_linear_check(x, 4, 8, &o, shared_y, &err), "linear: norm_weight overlaps y; want apart");
+    o.norm_weight = g;
+    o.norm_eps = 0.0F;
+    REFUSED(clf_linear_check(x, 4, 8, &o, y, &err), "linear: norm_eps is 0; want finite, above 0");
+    o = clf_linear_options_default();
+    o.residual = clf_tensor_shape(CLF_F32, CLF_DIMS(4, 2));
+    REFUSED(clf_linear_check(x, 4, 8, &o, y, &err), "linear: residual is f32[4, 2]; want f32[2, 4], like y");
+#undef REFUSED
+}
+
+static void a_weight_that_cannot_be_is_refused(void **state)
+{
+    clf_test *t = *state;
+    static const float data[6];
+    clf_linear_weight_desc d = clf_linear_weight_desc_default();
+    clf_linear_weight *w = NULL;
+    clf_error err = { 0 };
+
+    assert_int_equal(clf_linear_weight_create(t->ctx, &d, &w, &err), CLF_UNSUPPORTED);
+    assert_string_equal(err.message, "linear: weight is none; want f32, f16, bf16 or f64");
+    d.weight = (clf_host_tensor){ .data = data, .dtype = CLF_F32, .rank = 1, .dim = { 6 } };
+    assert_int_equal(clf_linear_weight_create(t->ctx, &d, &w, &err), CLF_INVALID_ARGUMENT);
+    assert_string_equal(err.message, "linear: weight is f32[6]; want [out, in], both at least 1");
+    d.weight = (clf_host_tensor){ .data = NULL, .dtype = CLF_F32, .rank = 2, .dim = { 2, 3 } };
+    assert_int_equal(clf_linear_weight_create(t->ctx, &d, &w, &err), CLF_INVALID_ARGUMENT);
+    d.weight.data = data;
+    d.bias = (clf_host_tensor){ .data = data, .dtype = CLF_F32, .rank = 1, .dim = { 3 } };
+    assert_int_equal(clf_linear_weight_create(t->ctx, &d, &w, &err), CLF_INVALID_ARGUMENT);
+    assert_string_equal(err.message, "linear: bias is f32[3]; want [2], the first dimension of weight f32[2, 3]");
+    assert_null(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +353,8 @@ int main(void)
         CLF_TEST(a_nan_stays_in_its_row),
         CLF_TEST(no_rows_is_a_success_that_does_nothing),
         CLF_TEST(many_rows_are_worked_off_in_blocks),
+        CLF_TEST(the_check_names_what_is_wrong),
+        CLF_TEST(a_weight_that_cannot_be_is_refused),
         CLF_TEST(storage_other_than_the_source_rounds_once),
     };
     return CLF_TEST_MAIN(tests);

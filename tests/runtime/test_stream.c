@@ -46,7 +46,7 @@ static void scopes_name_errors_and_free_scratch(void **state)
     clf_slice(s, b, 0, 90, 11);
     assert_int_equal(clf_stream_finish(s, &err), CLF_INVALID_ARGUMENT);
     assert_string_equal(err.message,
-                        "perceiver/layers[4]/slice: entries 90 to 101 of axis 0; want a range inside f32[100]");
+                        "perceiver/layers[4]/slice: 11 entries from 90 of axis 0; want a range inside f32[100]");
     clf_scope_close(s, outer);
     clf_stream_reset(s);
 }
@@ -120,7 +120,7 @@ static void a_tensor_outside_its_memory_is_refused(void **state)
     clf_copy(t->stream, x, y);
     clf_test_expect_error(t, CLF_INVALID_ARGUMENT, "ends at byte 260; its memory has 256");
     clf_upload(t->stream, host, x);
-    clf_test_expect_error(t, CLF_INVALID_ARGUMENT, "ends at byte 260 of 256");
+    clf_test_expect_error(t, CLF_INVALID_ARGUMENT, "upload: f32[64] ends at byte 260; its memory has 256");
     x.offset = UINT64_MAX - 3;
     clf_copy(t->stream, x, y);
     clf_test_expect_error(t, CLF_INVALID_ARGUMENT, "copy");
@@ -128,6 +128,74 @@ static void a_tensor_outside_its_memory_is_refused(void **state)
     clf_download(t->stream, clf_tensor_shape(CLF_F32, CLF_DIMS(64)), host);
     clf_test_expect_error(t, CLF_INVALID_ARGUMENT, "has no memory");
     clf_tensor_free(t->ctx, &x);
+}
+
+/* Row 1 would wrap to an address before the buffer. */
+static void strides_that_overflow_are_refused(void **state)
+{
+    clf_test *t = *state;
+    clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(2, 64)), y = clf_test_empty(t, CLF_F32, CLF_DIMS(2, 64));
+
+    x.stride[0] = INT64_MAX;
+    clf_copy(t->stream, x, y);
+    clf_test_expect_error(t, CLF_INVALID_ARGUMENT, "the strides of f32[2, 64] reach beyond 2^64 bytes");
+}
+
+/* Another context's memory is the caller's mistake, not the device's end. */
+static void memory_of_another_context_is_an_error_that_passes(void **state)
+{
+    clf_test *t = *state;
+    clf_context *other = NULL;
+    clf_stream *s = NULL;
+    clf_tensor x;
+    float host[8] = { 0 };
+
+    assert_int_equal(clf_context_create(NULL, &other, NULL), CLF_OK);
+    assert_int_equal(clf_tensor_create(other, CLF_F32, CLF_DIMS(8), &x, NULL), CLF_OK);
+    assert_int_equal(clf_stream_create(t->ctx, NULL, &s, NULL), CLF_OK);
+    clf_upload(s, host, x);
+    assert_int_not_equal(clf_stream_finish(s, NULL), CLF_OK);
+    clf_stream_reset(s);
+    assert_int_equal(clf_stream_finish(s, NULL), CLF_OK);
+    clf_stream_destroy(s);
+    clf_tensor_free(other, &x);
+    clf_context_destroy(other);
+}
+
+/* Each place in the arena holds the most that was wanted there, not the sum of all that ever was. */
+static void scratch_that_grows_slowly_is_not_hoarded(void **state)
+{
+    clf_test *t = *state;
+    clf_stream *s = NULL;
+    uint64_t before = clf_context_memory(t->ctx, NULL);
+
+    assert_int_equal(clf_stream_create(t->ctx, NULL, &s, NULL), CLF_OK);
+    for (int64_t T = 1; T <= 300; T++) {
+        const clf_scope scope = clf_scope_open(s, "step", T);
+
+        clf_scratch(s, CLF_F32, CLF_DIMS(T, 4096));
+        clf_scratch(s, CLF_F32, CLF_DIMS(T, 2048));
+        clf_scope_close(s, scope);
+    }
+    assert_true(clf_context_memory(t->ctx, NULL) - before <= 300 * 6144 * 4 + (2 << 20));
+    clf_stream_reset(s);
+    assert_int_equal(clf_context_memory(t->ctx, NULL), before);
+    clf_stream_destroy(s);
+}
+
+static void kernel_shapes_that_do_not_exist_are_refused(void **state)
+{
+    clf_context_desc desc = clf_context_desc_default();
+    clf_context *ctx = NULL;
+    clf_error err = { 0 };
+
+    (void)state;
+    desc.kernels = (clf_kernel_shape)7;
+    assert_int_equal(clf_context_create(&desc, &ctx, &err), CLF_INVALID_ARGUMENT);
+    assert_string_equal(err.message, "context: kernels is 7; want a value of clf_kernel_shape");
+    desc.kernels = CLF_KERNELS_AUTO;
+    desc.gemm = (clf_gemm_choice)9;
+    assert_int_equal(clf_context_create(&desc, &ctx, &err), CLF_INVALID_ARGUMENT);
 }
 
 static void a_tensor_of_no_elements_has_no_memory_and_is_fine(void **state)
@@ -305,6 +373,10 @@ int main(void)
         CLF_TEST(scratch_above_the_limit_of_a_buffer_is_an_error_with_both_numbers),
         CLF_TEST(views_cost_nothing_and_are_checked),
         CLF_TEST(a_tensor_outside_its_memory_is_refused),
+        CLF_TEST(strides_that_overflow_are_refused),
+        CLF_TEST(memory_of_another_context_is_an_error_that_passes),
+        CLF_TEST(scratch_that_grows_slowly_is_not_hoarded),
+        CLF_TEST(kernel_shapes_that_do_not_exist_are_refused),
         CLF_TEST(a_tensor_of_no_elements_has_no_memory_and_is_fine),
         CLF_TEST(a_copied_upload_needs_its_memory_no_longer),
         CLF_TEST(a_profile_names_the_kernels_in_order),
