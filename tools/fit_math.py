@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
-"""Fits the polynomials of clf_math.h: weighted minimax by Lawson's iteration in long precision, coefficients then rounded
-to f32 from the lowest upwards with the rest refitted.  Prints C constants and the fit error.  Needs numpy and mpmath."""
+"""Fits the polynomials of cl/clf_math.h: weighted minimax by Lawson's iteration in long precision, coefficients then rounded
+to f32 from the lowest upwards with the rest refitted.  Prints C constants and the fit error.
+
+    python3 tools/fit_math.py [exp2] [tail]          needs numpy and mpmath
+"""
 import numpy as np, mpmath as mp, sys
 mp.mp.dps = 30
 
@@ -37,7 +40,7 @@ def fit(name, x, f, allow, degree, fixed=()):
 def cheb(a, b, n): return (a + b) / 2 + (b - a) / 2 * np.cos(np.pi * (np.arange(n) + .5) / n)[::-1]
 F = lambda fn, x: np.array([float(fn(mp.mpf(float(v)))) for v in x])
 
-what = sys.argv[1:] or ["exp2", "tail", "erf", "tanh"]
+what = sys.argv[1:] or ["exp2", "tail"]
 if "exp2" in what:
     x = cheb(-.5001, .5001, 1500); f = 2.0 ** x
     for d in (5, 6): fit("2^r, |r| <= 1/2, relative", x, f, f, d, (1.0,))
@@ -48,11 +51,3 @@ if "tail" in what:
     f = F(lambda t: mp.log(mp.ncdf(-t), 2), x)
     allow = np.minimum(1e-8 / q, 3e-4) / np.log(2)
     for d in map(int, (sys.argv[2:] or "12".split())): fit("log2 Phi(-t), 0 <= t <= 13.2", x, f, allow, d, ())
-if "erf" in what:
-    x = cheb(1e-4, 0.9, 1200)
-    f = F(lambda t: mp.erf(t) / t, x)
-    for d in (5, 6): fit("erf(x)/x in x^2, |x| <= 0.9, relative", x * x, f, f, d)
-if "tanh" in what:
-    x = cheb(1e-4, 0.6, 1200)
-    f = F(lambda t: mp.tanh(t) / t, x)
-    for d in (4, 5): fit("tanh(x)/x in x^2, |x| <= 0.6, relative", x * x, f, f, d, (1.0,))

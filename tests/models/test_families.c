@@ -192,6 +192,65 @@ static void every_case_agrees_with_its_reference(void **state)
     each_case(*state, check_reference);
 }
 
+/* ---- token counts: every family here works row by row, so the reference's rows serve for any number of them ---- */
+
+static const case_value *value_named(const case_value *values, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(values[i].name, name) == 0)
+            return &values[i];
+    return NULL;
+}
+
+/* `rows` rows of the array, the first again after the last, as the bytes they are stored in. */
+static void *repeated_rows(clf_test *t, clf_host_tensor array, int64_t rows)
+{
+    const int64_t width = array.dim[array.rank - 1], have = array.dim[array.rank - 2];
+    const size_t row_bytes = (size_t)width * clf_dtype_bytes(array.dtype);
+    char *all = clf_test_memory(t, (size_t)rows * row_bytes);
+
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(all + (size_t)r * row_bytes, (const char *)array.data + (size_t)(r % have) * row_bytes, row_bytes);
+    return all;
+}
+
+/* The first picture's tokens, made M of. */
+static void check_count(clf_test *t, const test_case *c, const clf_connector *connector, int64_t M)
+{
+    const case_value *vision = value_named(c->in, c->in_count, "vision");
+    const case_value *tokens = value_named(c->out, c->out_count, "tokens");
+    const int64_t N = clf_dim(shape_of(vision->array), -2), have = clf_dim(shape_of(tokens->array), -2);
+    const int64_t Dv = clf_dim(shape_of(vision->array), -1), Dt = clf_dim(shape_of(tokens->array), -1);
+    const int64_t rows = M * (N / have); /* compressed families merge N / have rows */
+    const clf_value in = { "vision", clf_tensor_shape(vision->array.dtype, CLF_DIMS(1, rows, Dv)),
+                           repeated_rows(t, vision->array, rows) };
+    const clf_value out = { "tokens", clf_tensor_shape(CLF_F32, CLF_DIMS(1, M, Dt)),
+                            clf_test_memory(t, (size_t)(M * Dt) * sizeof(float)) };
+    clf_error err = { 0 };
+
+    if (clf_connector_run(t->stream, connector, &in, 1, &out, 1, &err) != CLF_OK)
+        fail_msg("%s: %s", c->path, err.message);
+    compare(t, c->path, "tokens", out.host, repeated_rows(t, tokens->array, M), (size_t)(M * Dt));
+}
+
+static void check_token_counts(clf_test *t, const test_case *c)
+{
+    static const int64_t counts[] = { 1, 5, 257, 576, 729 };
+    clf_connector *connector;
+
+    if (value_named(c->out, c->out_count, "tokens") == NULL)
+        return;
+    connector = open_connector(t, c, CLF_DTYPE_NONE);
+    for (size_t i = 0; i < (clf_test_small_only(t) ? 2 : CLF_COUNT(counts)); i++)
+        check_count(t, c, connector, counts[i]);
+    clf_connector_destroy(connector);
+}
+
+static void every_family_agrees_at_1_5_257_576_and_729_tokens(void **state)
+{
+    each_case(*state, check_token_counts);
+}
+
 /* ---- storage: the type on the device rounds the weights and nothing else ---- */
 
 /* A source that gives what `storage` would make of each matrix, as f32. */
@@ -299,6 +358,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLF_TEST(every_case_agrees_with_its_reference),
+        CLF_TEST(every_family_agrees_at_1_5_257_576_and_729_tokens),
         CLF_TEST(f32_storage_agrees_with_the_reference),
         CLF_TEST(half_storage_equals_weights_rounded_beforehand),
     };
