@@ -180,7 +180,9 @@ void clf_bench_close(const clf_bench *b, clf_bench_work *w)
 {
     clf_context *ctx = clf_stream_context(w->stream);
 
-    clf_stream_reset(w->stream); /* nothing in flight reads what goes now */
+    /* Nothing in flight reads what goes now.  A reset would drop the profile, too: only after an error. */
+    if (clf_stream_finish(w->stream, NULL) != CLF_OK)
+        clf_stream_reset(w->stream);
     if (b->release != NULL)
         b->release(w);
     for (size_t i = 0; i < w->operand_count; i++) {

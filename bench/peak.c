@@ -71,11 +71,34 @@ static clf_status run_read(clf_peak *p, double *seconds, double *work, clf_error
 }
 
 /* As much for every work-item; on CPUs whole vectors, STEP of cl/peak.cl of 16 floats. */
+static uint64_t step_of(const clf_peak *p)
+{
+    return p->groups * p->items * (p->tile ? 1 : 64);
+}
+
 static uint64_t whole_count(const clf_peak *p, uint64_t count)
 {
-    const uint64_t step = p->groups * p->items * (p->tile ? 1 : 64);
+    const uint64_t step = step_of(p);
 
     return CLF_MIN(CLF_MAX(count / step, 1) * step, p->most);
+}
+
+/* The floats of a buffer: a multiple of the step, with fewer groups where a driver reports a tiny limit. */
+static clf_status choose_size(clf_peak *p, const clf_device_info *device, clf_error *err)
+{
+    const uint64_t units = CLF_MAX(device->compute_units, 1);
+
+    p->items = p->tile ? TILE_ITEMS : 1;
+    p->groups = CLF_MIN(units * (p->tile ? TILE_GROUPS_A_UNIT : GROUPS_A_UNIT), MOST_GROUPS);
+    p->most = CLF_MIN((uint64_t)FLOATS, device->allocation_bytes / 16);
+    while (p->groups > 1 && step_of(p) > p->most)
+        p->groups /= 2;
+    CLF_REQUIRE(err, step_of(p) <= p->most, CLF_UNSUPPORTED,
+                "device allocates at most %" PRIu64 " bytes at once; want at least %" PRIu64, device->allocation_bytes,
+                step_of(p) * 16);
+    p->most -= p->most % step_of(p);
+    p->count = p->most;
+    return CLF_OK;
 }
 
 clf_status clf_peak_measure(clf_peak *p, clf_peak_kind kind, double bytes, double *rate, clf_error *err)
@@ -150,15 +173,10 @@ clf_status clf_peak_open(clf_stream *s, clf_peak *p, clf_error *err)
 {
     clf_context *ctx = clf_stream_context(s);
     const clf_device_info *device = clf_context_device(ctx);
-    const uint64_t units = CLF_MAX(device->compute_units, 1);
     double rate;
 
     *p = (clf_peak){ .stream = s, .tile = device->kind != CLF_DEVICE_CPU };
-    p->items = p->tile ? TILE_ITEMS : 1;
-    p->groups = CLF_MIN(units * (p->tile ? TILE_GROUPS_A_UNIT : GROUPS_A_UNIT), MOST_GROUPS);
-    p->most = CLF_MIN((uint64_t)FLOATS, device->allocation_bytes / 16);
-    p->most -= p->most % whole_count(p, 1);
-    p->count = p->most;
+    CLF_TRY(choose_size(p, device, err));
     CLF_TRY(clf_tensor_create(ctx, CLF_F32, CLF_DIMS((int64_t)p->most), &p->in, err));
     CLF_TRY(clf_tensor_create(ctx, CLF_F32, CLF_DIMS((int64_t)p->most), &p->out, err));
     CLF_TRY(read_width(p, err));

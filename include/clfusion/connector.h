@@ -15,6 +15,7 @@ typedef struct clf_connector_options {
     uint32_t struct_size;
     const char *family;      /* id or the hub's model_type; '-' and '_' alike; NULL: from config.json */
     clf_dtype storage;       /* of weights on the device: CLF_F32, CLF_F16, CLF_BF16; CLF_DTYPE_NONE: as stored */
+    int32_t layer;           /* which of several equal layers, from 0 in the order of the model; default 0 */
     const char *const *sets; /* "key.path=VALUE" overrides of configuration keys, as `clfusion run --set` */
     size_t set_count;
 } clf_connector_options;
@@ -51,7 +52,8 @@ typedef struct clf_value {
 
 /**
  * Checks the inputs and fills in the type (f32 where it is CLF_DTYPE_NONE) and shape of each output; runs nothing.
- * An output asked for decides which inputs are needed.  Values for ids are host memory.
+ * An output asked for decides which inputs are needed.  Values for ids and sizes are host memory; ids may be without
+ * memory here, but not sizes (grid, image_sizes): the shapes of the outputs depend on their values.
  * Errors: CLF_INVALID_ARGUMENT, CLF_UNSUPPORTED.  Threads: any.
  */
 CLF_API CLF_MUST_USE clf_status clf_connector_plan(const clf_connector *c, const clf_value *inputs, size_t input_count,
@@ -65,7 +67,10 @@ CLF_API CLF_MUST_USE clf_status clf_connector_plan(const clf_connector *c, const
 CLF_API void clf_connector_enqueue(clf_stream *s, const clf_connector *c, const clf_value *inputs, size_t input_count,
                                    const clf_value *outputs, size_t output_count);
 
-/** Plan, enqueue and finish in one call; outputs carry host memory of at least the planned size. */
+/**
+ * Plan, enqueue and finish in one call.  An output of rank 0 takes whatever comes out, and its memory has room for it;
+ * an output with a shape must have the planned one (CLF_INVALID_ARGUMENT).
+ */
 CLF_API CLF_MUST_USE clf_status clf_connector_run(clf_stream *s, const clf_connector *c, const clf_value *inputs,
                                                   size_t input_count, const clf_value *outputs, size_t output_count,
                                                   clf_error *err);
@@ -76,7 +81,11 @@ typedef struct clf_port {
     const char *name;
     const char *shape; /* formula, as "[B, N, 1024]" */
     const char *types; /* as "f32 f16 bf16" */
-    bool optional;
+
+    /* Of inputs.  Names of outputs, as "tokens fused"; "" where there is none. */
+    const char *needed_by;
+    const char *taken_by; /* they use it when it is given and do without it */
+    bool optional;        /* the first output does without it */
 } clf_port;
 
 typedef struct clf_connector_info {
@@ -87,7 +96,8 @@ typedef struct clf_connector_info {
     const clf_port *outputs;
     size_t output_count;
     uint64_t parameters;
-    uint64_t weight_bytes; /* on the device */
+    uint64_t f32_parameters; /* of them, those that stay f32 whatever options->storage says: biases, norms */
+    uint64_t weight_bytes;   /* on the device */
 } clf_connector_info;
 
 CLF_API clf_connector_info clf_connector_describe(const clf_connector *c);

@@ -11,8 +11,8 @@ typedef struct clf_llava_fusion clf_llava_fusion;
 
 typedef struct clf_llava_fusion_desc {
     uint32_t struct_size;
-    clf_projector_desc projector;
-    clf_host_tensor text_embed; /* [V, Dt]; kept on the device in the projector's storage type */
+    const clf_projector_desc *projector; /* read by create alone */
+    clf_host_tensor text_embed;          /* [V, Dt]; kept on the device in the projector's storage type */
 } clf_llava_fusion_desc;
 
 CLF_API clf_llava_fusion_desc clf_llava_fusion_desc_default(void);

@@ -14,19 +14,12 @@ CLF_BEGIN_DECLS
  * tokens       [..., Dt]   the type of text; the rows of all pictures in the order in which they are mentioned
  * fused        [B, T, Dt]  the type of text; no overlap with text or tokens
  *
- * Errors, kept by the stream: CLF_INVALID_ARGUMENT when the number of placeholders is not the number of rows; both
- * numbers are in the message.
+ * Errors, kept by the stream: CLF_UNSUPPORTED for other types; CLF_INVALID_ARGUMENT when the number of placeholders is
+ * not the number of rows: both numbers are in the message.
  * Source: transformers' masked_scatter of image_features, as in LlavaModel.forward.
  */
 CLF_API void clf_splice(clf_stream *s, clf_tensor text, const int64_t *text_ids, int64_t placeholder, clf_tensor tokens,
                         clf_tensor fused);
-
-/**
- * fused = [tokens; text] along the sequence.
- *
- * tokens  [B, M, Dt],  text  [B, T, Dt],  fused  [B, M + T, Dt]
- */
-CLF_API void clf_concat_tokens(clf_stream *s, clf_tensor tokens, clf_tensor text, clf_tensor fused);
 
 CLF_END_DECLS
 

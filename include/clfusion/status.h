@@ -28,12 +28,15 @@ typedef enum clf_status {
 #undef CLF_STATUS_ENTRY
 } clf_status;
 
+/** Room for the longest message: the list of all families. */
+#define CLF_MESSAGE_BYTES 1500
+
 /** What failed.  Filled completely when the error arises; a success leaves it as it was. */
 typedef struct clf_error {
     clf_status status;
     int line;         /* where clfusion found it, for reports */
     const char *file; /* static storage, or NULL */
-    char message[500];
+    char message[CLF_MESSAGE_BYTES];
 } clf_error;
 
 /** The name of a status, as "CLF_BAD_FILE"; "unknown status" for other values.  Static storage. */

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "checkpoint/utf8.h"
 #include "core/error.h"
 #include "core/text.h"
 
@@ -133,21 +134,6 @@ static clf_status scan_escape(scan *s)
     return CLF_OK;
 }
 
-/* Bytes of the UTF-8 sequence at t; 0 when it is none: stray, cut, overlong, a surrogate or above U+10FFFF. */
-static size_t utf8_length(const char *t)
-{
-    const unsigned char *b = (const unsigned char *)t;
-    const size_t length = b[0] < 0xc2 ? 0 : b[0] < 0xe0 ? 2 : b[0] < 0xf0 ? 3 : b[0] < 0xf5 ? 4 : 0;
-
-    for (size_t i = 1; i < length; i++)
-        if ((b[i] & 0xc0) != 0x80) /* the terminator is none of these */
-            return 0;
-    if ((b[0] == 0xe0 && b[1] < 0xa0) || (b[0] == 0xed && b[1] > 0x9f) || (b[0] == 0xf0 && b[1] < 0x90) ||
-        (b[0] == 0xf4 && b[1] > 0x8f))
-        return 0;
-    return length;
-}
-
 /* At a quotation mark. */
 static clf_status scan_string(scan *s)
 {
@@ -158,7 +144,7 @@ static clf_status scan_string(scan *s)
         if (c == '\\') {
             CLF_TRY(scan_escape(s));
         } else if (c >= 0x80) {
-            const size_t length = utf8_length(s->text + s->pos);
+            const size_t length = clf_utf8_length(s->text + s->pos);
 
             if (length == 0)
                 return refuse(s, "UTF-8");

@@ -36,7 +36,8 @@ const char *clf_npy_descr(clf_dtype dtype)
     return NULL;
 }
 
-clf_dtype clf_npy_dtype(const char *descr, size_t length)
+/* CLF_DTYPE_NONE when there is none. */
+static clf_dtype dtype_of(const char *descr, size_t length)
 {
     for (size_t i = 0; i < CLF_COUNT(types); i++)
         if (length == strlen(types[i].descr) && memcmp(descr, types[i].descr, length) == 0)
@@ -110,7 +111,7 @@ static clf_status read_descr(header *h, clf_host_tensor *t)
         return CLF_FAIL(h->err, CLF_UNSUPPORTED, "%s: descr is a structured type; want one number an element",
                         h->label);
     CLF_TRY(read_string(h, &descr, &length));
-    t->dtype = clf_npy_dtype(descr, length);
+    t->dtype = dtype_of(descr, length);
     if (t->dtype == CLF_DTYPE_NONE)
         return CLF_FAIL(h->err, CLF_UNSUPPORTED,
                         "%s: descr is '%s'; want little-endian <f4 <f2 <f8, <i2 <i4 <i8, <u2 <u4 <u8, |i1, |u1 or |b1",

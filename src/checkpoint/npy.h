@@ -1,4 +1,4 @@
-/* NumPy's .npy files: mapped and checked on reading; written beside the target and renamed on success.
+/* NumPy's .npy files: mapped and checked on reading; written whole or not at all.
  *
  * Format: 93 'NUMPY', major, minor, header length (u16, from version 2.0 u32, little-endian), a header such as
  * "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }" with spaces and a newline at its end, the elements.
@@ -7,6 +7,8 @@
 #define CLF_CHECKPOINT_NPY_H
 
 #include <clfusion/tensor.h>
+
+#include "checkpoint/file_writer.h"
 
 typedef struct clf_npy clf_npy;
 
@@ -20,14 +22,10 @@ void clf_npy_close(clf_npy *n);                   /* takes NULL */
 /* The same rules for bytes in memory, into which t points.  *t is absent after an error. */
 clf_status clf_npy_parse(const char *label, const void *bytes, size_t count, clf_host_tensor *t, clf_error *err);
 
-/* Writes a file of version 1.0 under a temporary name (".clfusion-...") in the target's folder; nothing shows at `path`
- * until commit.  A file at `path` is replaced then, a link to one too; anything else there is refused, so that no
- * device or FIFO is.  Nothing is left behind after an error.  Any thread; one thread a writer.
- * Errors: CLF_IO, CLF_INVALID_ARGUMENT (no tensor, a negative dimension), CLF_UNSUPPORTED (bf16, for which NumPy has no
- * type), CLF_OUT_OF_MEMORY; *w is then NULL. */
-typedef struct clf_npy_writer clf_npy_writer;
-clf_status clf_npy_write(const char *path, clf_host_tensor t, clf_npy_writer **w, clf_error *err);
-clf_status clf_npy_commit(clf_npy_writer *w, clf_error *err); /* renames; w is gone in any case */
-void clf_npy_abandon(clf_npy_writer *w);                      /* removes the temporary file; takes NULL */
+/* Writes a file of version 1.0; nothing shows at `path` before clf_file_writer_commit, and nothing stays after
+ * clf_file_writer_abandon or an error.  Any thread.  Errors: those of clf_file_writer_open and finish,
+ * CLF_INVALID_ARGUMENT (no tensor, a negative dimension), CLF_UNSUPPORTED (bf16, for which NumPy has no type); *w is then
+ * NULL. */
+clf_status clf_npy_write(const char *path, clf_host_tensor t, clf_file_writer **w, clf_error *err);
 
 #endif

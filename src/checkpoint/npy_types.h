@@ -2,8 +2,6 @@
 #ifndef CLF_CHECKPOINT_NPY_TYPES_H
 #define CLF_CHECKPOINT_NPY_TYPES_H
 
-#include <stddef.h>
-
 #include <clfusion/tensor.h>
 
 #define CLF_NPY_MAGIC "\x93NUMPY"
@@ -11,8 +9,5 @@
 
 /* "<f4"; NULL for types that NumPy lacks.  Static storage. */
 const char *clf_npy_descr(clf_dtype dtype);
-
-/* CLF_DTYPE_NONE when there is none. */
-clf_dtype clf_npy_dtype(const char *descr, size_t length);
 
 #endif

@@ -164,6 +164,8 @@ static clf_status run_case(bench_state *s, const clf_bench *b, const clf_bench_c
 
     if (status == CLF_OK)
         status = time_case(s, b, &w, err);
+    /* Case by case: the driver keeps an event for each kernel until it is read. */
+    clf_cli_trace_add(&s->trace, s->session.stream);
     clf_bench_close(b, &w);
     return status;
 }
@@ -179,6 +181,8 @@ static clf_status run_cases(bench_state *s, clf_error *err)
 
 static clf_status open_all(bench_state *s, clf_error *err)
 {
+    s->session.advice = "nothing was kept; choose another --profile";
+    CLF_TRY(clf_cli_trace_open(&s->trace, s->options->profile, err)); /* known to be possible before minutes of work */
     CLF_TRY(clf_cli_session_device(&s->session, s->options, err));
     s->session.advice = "please report this line with the output of clfusion devices";
     s->ms = clf_alloc(s->rounds, sizeof *s->ms);
@@ -213,34 +217,38 @@ static clf_status bench_all(bench_state *s, clf_error *err)
     s->report = clf_cli_report_open(s->options->json);
     report_device(s);
     clf_cli_table(&s->report, "cases", columns, CLF_COUNT(columns));
-    clf_status status = run_cases(s, err);
+    const clf_status status = run_cases(s, err);
     clf_cli_table_end(&s->report);
     report_peaks(s);
-    if (status == CLF_OK && s->options->profile != NULL) {
-        s->session.advice = "nothing was kept; choose another --profile";
-        status = clf_cli_trace_write(&s->trace, s->options->profile, s->session.stream, err);
-        if (status == CLF_OK)
-            status = clf_cli_trace_commit(&s->trace, err);
-    }
-    return status;
+    if (status != CLF_OK)
+        return status;
+    s->session.advice = "nothing was kept; choose another --profile";
+    return clf_cli_trace_finish(&s->trace, err);
+}
+
+/* The report comes before the rename: a full or closed stdout must not leave a file behind. */
+static int bench_and_report(bench_state *s)
+{
+    clf_error err = { .status = CLF_OK };
+    clf_status status = bench_all(s, &err);
+
+    if (s->report.file != NULL && clf_cli_report_close(&s->report) != CLF_EXIT_DONE)
+        return CLF_EXIT_FAILED;
+    if (status == CLF_OK)
+        status = clf_cli_trace_commit(&s->trace, &err);
+    return status == CLF_OK ? CLF_EXIT_DONE : clf_cli_fail(&err, s->session.advice);
 }
 
 static int run_bench(const clf_cli_options *options)
 {
     bench_state s = { .options = options };
-    clf_error err = { .status = CLF_OK };
 
     if (unknown_argument(options) != NULL)
         return clf_cli_failf("bench: case is %s; want a name of clfusion bench --list", unknown_argument(options));
     if (options->list)
         return print_list(options);
     s.rounds = options->repeat > 0 ? (size_t)options->repeat : DEFAULT_ROUNDS;
-    const clf_status status = bench_all(&s, &err);
-    int result = CLF_EXIT_DONE;
-    if (s.report.file != NULL)
-        result = clf_cli_report_close(&s.report);
-    if (status != CLF_OK)
-        result = clf_cli_fail(&err, s.session.advice);
+    const int result = bench_and_report(&s);
     clf_cli_trace_abandon(&s.trace);
     clf_peak_close(&s.peak);
     clf_free(s.ms);
@@ -255,9 +263,10 @@ const clf_cli_command clf_cli_bench = {
     .text = "CASE is a name of --list, or what stands before its dot; all cases without one.  ms is the median of\n"
             "--repeat rounds (30), the spread goes from the 10th to the 90th percentile.  The share is the best round\n"
             "against the best reading of the peak that bounds the case: fma, copy or read.  A case whose result fails\n"
-            "its check ends the run.  Arithmetic is f32.\n",
-    .options = CLF_OPTION_DEVICE | CLF_OPTION_GEMM | CLF_OPTION_WEIGHTS | CLF_OPTION_REPEAT | CLF_OPTION_PROFILE |
-               CLF_OPTION_LIST | CLF_OPTION_JSON,
+            "its check ends the run.  Arithmetic is f32.  The cases belong to no checkpoint: --family and --set\n"
+            "change nothing.\n",
+    .options = CLF_OPTION_DEVICE | CLF_OPTION_GEMM | CLF_OPTION_WEIGHTS | CLF_OPTION_FAMILY | CLF_OPTION_SET |
+               CLF_OPTION_REPEAT | CLF_OPTION_PROFILE | CLF_OPTION_LIST | CLF_OPTION_JSON,
     .most_arguments = SIZE_MAX,
     .run = run_bench,
 };

@@ -60,10 +60,13 @@ static void print_device(clf_cli_report *r, const clf_device_info *d)
     clf_cli_bool(r, NULL, d->sub_groups);
 }
 
-static int print_devices(const clf_cli_options *options, const clf_device_info *infos, size_t count)
+/* `none`: why none is picked; NULL when one is. */
+static int print_devices(const clf_cli_options *options, const clf_device_info *infos, size_t count, const char *none)
 {
     clf_cli_report r = clf_cli_report_open(options->json);
 
+    if (none != NULL)
+        clf_cli_text(&r, "none_picked", none);
     clf_cli_blocks(&r, "devices", columns, CLF_COUNT(columns));
     for (size_t i = 0; i < count; i++)
         print_device(&r, &infos[i]);
@@ -71,11 +74,23 @@ static int print_devices(const clf_cli_options *options, const clf_device_info *
     return clf_cli_report_close(&r);
 }
 
-/* Devices that are all refused are a list too, unless the caller named one that is not among them. */
+/* A list without a pick is a list too, unless the caller asked for a device that is not there. */
 static bool listed(const clf_cli_options *options, clf_status status, size_t count)
 {
-    return status == CLF_OK ||
-           (status == CLF_UNSUPPORTED && count > 0 && options->device == NULL && getenv("CLFUSION_DEVICE") == NULL);
+    return status == CLF_OK || (status == CLF_UNSUPPORTED && count > 0 && options->device == NULL);
+}
+
+static clf_text why_none(void)
+{
+    const char *environment = getenv("CLFUSION_DEVICE");
+    clf_text why;
+
+    if (environment != NULL && environment[0] != '\0')
+        (void)clf_format(why.text, sizeof why.text, "CLFUSION_DEVICE is \"%.80s\" and fits none of these; want another",
+                         environment);
+    else
+        (void)clf_format(why.text, sizeof why.text, "all are refused unless --device names one");
+    return why;
 }
 
 static int run_devices(const clf_cli_options *options)
@@ -92,9 +107,10 @@ static int run_devices(const clf_cli_options *options)
         capacity = count;
         status = clf_device_list(options->device, infos, capacity, &count, &err);
     }
-    const int result = listed(options, status, count)
-                           ? print_devices(options, infos, CLF_MIN(count, capacity))
-                           : clf_cli_fail(&err, "install an OpenCL driver, or choose another --device");
+    const char *advice = count > 0 ? "choose another --device" : "install an OpenCL driver";
+    const int result = listed(options, status, count) ? print_devices(options, infos, CLF_MIN(count, capacity),
+                                                                      status != CLF_OK ? why_none().text : NULL)
+                                                      : clf_cli_fail(&err, advice);
     clf_free(infos);
     return result;
 }

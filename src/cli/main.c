@@ -1,6 +1,8 @@
 /* clfusion: finds the sub-command and runs it. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "core/size.h"
@@ -22,6 +24,22 @@ static const char *const later[] = {
 #endif
 };
 
+/* A closed standard stream would leave its number to the next file that is opened, and the report would go there. */
+static void hold_standard_streams(void)
+{
+    int file = 0;
+
+    while (file >= 0 && file <= STDERR_FILENO)
+        file = open("/dev/null", O_RDONLY); /* writing to it still fails */
+    if (file >= 0)
+        (void)close(file);
+}
+
+static int flush_text(void)
+{
+    return fflush(stdout) == 0 ? CLF_EXIT_DONE : clf_cli_failf("stdout: cannot be written; want a place for the text");
+}
+
 static int print_help(void)
 {
     (void)printf("clfusion %s: fusion layers of vision-language models on OpenCL devices\n\n"
@@ -33,7 +51,7 @@ static int print_help(void)
                  "  --help     this text; clfusion COMMAND --help tells more\n"
                  "  --version  the version\n\n"
                  "Exit status: 0 done, 1 the request could not be carried out, 2 wrong usage.\n");
-    return fflush(stdout) == 0 ? CLF_EXIT_DONE : clf_cli_failf("stdout: cannot be written; want a place for the text");
+    return flush_text();
 }
 
 static int print_command_help(const clf_cli_command *command)
@@ -41,7 +59,7 @@ static int print_command_help(const clf_cli_command *command)
     (void)printf("usage: clfusion %s %s\n\n%s.\n\n%s\n", command->name, command->usage, command->summary,
                  command->text);
     clf_cli_options_print(command);
-    return fflush(stdout) == 0 ? CLF_EXIT_DONE : clf_cli_failf("stdout: cannot be written; want a place for the text");
+    return flush_text();
 }
 
 static int run_command(const clf_cli_command *command, int argc, char **argv)
@@ -57,13 +75,14 @@ static int run_command(const clf_cli_command *command, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    hold_standard_streams();
     if (argc < 2)
         return clf_cli_usage(NULL, "no command is given; want devices, inspect, run, bench or selftest");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return print_help();
     if (strcmp(argv[1], "--version") == 0) {
         (void)printf("clfusion %s\n", clf_version());
-        return CLF_EXIT_DONE;
+        return flush_text();
     }
     for (size_t i = 0; i < CLF_COUNT(commands); i++)
         if (strcmp(argv[1], commands[i]->name) == 0)

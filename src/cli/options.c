@@ -39,7 +39,8 @@ static const option_row rows[] = {
     { CLF_OPTION_LATER, "grid", "HxW", NULL },
 };
 
-enum { HELP_CODE = 1000 }; /* behind every index into rows and every character */
+/* What getopt_long returns: behind every character, so that optopt tells short options from long ones. */
+enum { HELP_CODE = 1000, FIRST_ROW_CODE };
 
 typedef struct choice {
     const char *text;
@@ -150,7 +151,7 @@ static bool take_option(clf_cli_options *o, const option_row *row, const char *v
     }
 }
 
-/* The rows that the sub-command takes, as getopt_long wants them; `val` is the row's index. */
+/* The rows that the sub-command takes, as getopt_long wants them; `val` is FIRST_ROW_CODE + the row's index. */
 static void fill_options(const clf_cli_command *command, struct option *out)
 {
     size_t count = 0;
@@ -160,9 +161,21 @@ static void fill_options(const clf_cli_command *command, struct option *out)
             out[count++] = (struct option){ .name = rows[i].name,
                                             .has_arg = rows[i].value != NULL ? required_argument : no_argument,
                                             .flag = NULL,
-                                            .val = (int)i };
+                                            .val = FIRST_ROW_CODE + (int)i };
     out[count++] = (struct option){ .name = "help", .has_arg = no_argument, .flag = NULL, .val = HELP_CODE };
     out[count] = (struct option){ .name = NULL, .has_arg = 0, .flag = NULL, .val = 0 };
+}
+
+/* getopt_long has refused a word. */
+static int refuse_option(const clf_cli_command *command, const char *word)
+{
+    if (optopt == HELP_CODE)
+        return clf_cli_usage(command, "--help takes no value; want it alone");
+    if (optopt >= FIRST_ROW_CODE)
+        return clf_cli_usage(command, "--%s takes no value; want it alone", rows[optopt - FIRST_ROW_CODE].name);
+    if (optopt != 0) /* inside a cluster such as -xy, getopt_long has not moved on: the word would be another */
+        return clf_cli_usage(command, "-%c is no option of this command", optopt);
+    return clf_cli_usage(command, "%s is no option of this command", word);
 }
 
 static int take_all(const clf_cli_command *command, int argc, char **argv, clf_cli_options *o)
@@ -176,12 +189,12 @@ static int take_all(const clf_cli_command *command, int argc, char **argv, clf_c
         if (code == ':')
             return clf_cli_usage(command, "%s has no value; want one behind it", argv[optind - 1]);
         if (code == '?')
-            return clf_cli_usage(command, "%s is no option of this command", argv[optind - 1]);
+            return refuse_option(command, argv[optind - 1]);
         if (code == HELP_CODE || code == 'h') {
             o->help = true;
             return -1;
         }
-        const option_row *row = &rows[code];
+        const option_row *row = &rows[code - FIRST_ROW_CODE];
         if (row->bit == CLF_OPTION_LATER)
             return clf_cli_failf("%s: --%s: unsupported in version %s; leave it out", command->name, row->name,
                                  clf_version());

@@ -5,43 +5,21 @@
 #include <math.h>
 #include <string.h>
 
+#include "checkpoint/utf8.h"
 #include "cli/cli.h"
 #include "core/text.h"
 
-/* Bytes of the UTF-8 character at c, 0 when there is none: RFC 3629, section 4. */
-static size_t utf8_length(const unsigned char *c)
-{
-    size_t length = 0;
-
-    if (c[0] < 0x80)
-        return 1;
-    if (c[0] >= 0xc2 && c[0] <= 0xdf)
-        length = 2;
-    else if (c[0] >= 0xe0 && c[0] <= 0xef)
-        length = 3;
-    else if (c[0] >= 0xf0 && c[0] <= 0xf4)
-        length = 4;
-    for (size_t i = 1; i < length; i++)
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-    /* overlong forms, surrogates, and what lies above U+10FFFF */
-    if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) || (c[0] == 0xf0 && c[1] < 0x90) ||
-        (c[0] == 0xf4 && c[1] > 0x8f))
-        return 0;
-    return length;
-}
-
 void clf_cli_json_text(FILE *file, const char *text)
 {
-    for (const unsigned char *c = (const unsigned char *)text; *c != '\0';) {
-        const size_t length = utf8_length(c);
+    for (const char *c = text; *c != '\0';) {
+        const size_t length = clf_utf8_length(c);
 
         if (length == 0)
             (void)fputs("\\ufffd", file);
         else if (*c == '"' || *c == '\\')
             (void)fprintf(file, "\\%c", *c);
-        else if (*c < 0x20 || *c == 0x7f)
-            (void)fprintf(file, "\\u%04x", *c);
+        else if (length == 1 && ((unsigned char)*c < 0x20 || *c == 0x7f))
+            (void)fprintf(file, "\\u%04x", (unsigned)*c);
         else
             (void)fwrite(c, 1, length, file);
         c += length == 0 ? 1 : length;

@@ -1,10 +1,7 @@
 /* run: the connector of a checkpoint on npy files.
  *
- * inputs -> device -> connector -> plan -> compute -> temporary files -> renames.  A step that fails ends the run with
- * its line; files appear only after everything else has succeeded. */
-#include <stdlib.h>
-#include <string.h>
-
+ * inputs -> device -> connector -> plan -> compute -> files without a name -> report -> renames.  A step that fails ends
+ * the run with its line; files appear only after everything else has succeeded. */
 #include "cli/report.h"
 #include "cli/session.h"
 #include "cli/timing.h"
@@ -13,6 +10,7 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/size.h"
+#include "core/text.h"
 
 #define CLF_OP "run"
 
@@ -26,10 +24,23 @@ typedef struct run_state {
     double load_ms;
     double first_ms; /* the first call, programs built and loaded in it */
     double *call_ms; /* [repeat], ascending once measured */
+    char advice[300];
 } run_state;
+
+/* Every target before the first rename, and before the work. */
+static clf_status check_targets(run_state *r, clf_error *err)
+{
+    const clf_cli_options *o = r->options;
+
+    r->session.advice = "nothing was kept; choose another --output or --profile";
+    for (size_t i = 0; i < o->output_count; i++)
+        CLF_TRY(clf_file_target_check(o->outputs[i].path, err));
+    return o->profile != NULL ? clf_file_target_check(o->profile, err) : CLF_OK;
+}
 
 static clf_status open_all(run_state *r, clf_error *err)
 {
+    CLF_TRY(check_targets(r, err));
     r->session.advice = "check --input";
     CLF_TRY(clf_cli_inputs_open(&r->inputs, r->options, err));
     CLF_TRY(clf_cli_outputs_open(&r->outputs, r->options, err));
@@ -48,7 +59,7 @@ static clf_status plan(run_state *r, clf_error *err)
     r->session.advice = "clfusion inspect lists inputs, outputs and shapes";
     CLF_TRY(clf_connector_plan(c, r->inputs.values, r->inputs.count, r->outputs.values, r->outputs.count, err));
     r->flop = clf_connector_flop(c, r->inputs.values, r->inputs.count, r->outputs.values, r->outputs.count);
-    CLF_TRY(clf_cli_inputs_upload(&r->inputs, r->session.stream, err));
+    CLF_TRY(clf_cli_inputs_upload(&r->inputs, &r->outputs, c, r->session.stream, err));
     CLF_TRY(clf_cli_outputs_allocate(&r->outputs, r->session.stream, err));
     return clf_stream_finish(r->session.stream, err);
 }
@@ -78,15 +89,29 @@ static clf_status compute(run_state *r, clf_error *err)
     return clf_stream_finish(r->session.stream, err);
 }
 
-static clf_status keep(run_state *r, clf_error *err)
+/* Everything but the names. */
+static clf_status write_files(run_state *r, clf_error *err)
 {
     const clf_cli_options *o = r->options;
 
-    r->session.advice = "nothing was kept; choose another --output or --profile";
-    if (o->profile != NULL)
-        CLF_TRY(clf_cli_trace_write(&r->trace, o->profile, r->session.stream, err));
+    CLF_TRY(check_targets(r, err));
     CLF_TRY(clf_cli_outputs_write(&r->outputs, o->output_type, err));
-    CLF_TRY(clf_cli_outputs_commit(&r->outputs, err));
+    CLF_TRY(clf_cli_trace_open(&r->trace, o->profile, err));
+    clf_cli_trace_add(&r->trace, r->session.stream);
+    return clf_cli_trace_finish(&r->trace, err);
+}
+
+/* The renames.  One that fails cannot undo those before it, whose old files are gone: the line names them. */
+static clf_status commit(run_state *r, clf_error *err)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < r->outputs.count; i++) {
+        CLF_TRY(clf_cli_output_commit(&r->outputs, i, err));
+        used += clf_format(r->advice + used, sizeof r->advice - used, "%s%s", i == 0 ? "only written: " : ", ",
+                           r->outputs.files[i].name);
+        r->session.advice = r->advice;
+    }
     return clf_cli_trace_commit(&r->trace, err);
 }
 
@@ -135,36 +160,52 @@ static clf_status run_all(run_state *r, clf_error *err)
     CLF_TRY(open_all(r, err));
     CLF_TRY(plan(r, err));
     CLF_TRY(compute(r, err));
-    return keep(r, err);
+    return write_files(r, err);
 }
 
-/* Two outputs in one file would leave only the last. */
-static const char *repeated_path(const clf_cli_options *o)
+/* Two results in one file would leave only the last.  The line of the first pair, or CLF_EXIT_DONE. */
+static int check_distinct(const clf_cli_options *o)
 {
     for (size_t i = 0; i < o->output_count; i++) {
-        if (o->profile != NULL && strcmp(o->outputs[i].path, o->profile) == 0)
-            return o->profile;
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(o->outputs[i].path, o->outputs[j].path) == 0)
-                return o->outputs[i].path;
+        const char *path = o->outputs[i].path, *other = NULL;
+        for (size_t j = 0; j < i && other == NULL; j++)
+            if (clf_file_target_same(path, o->outputs[j].path))
+                other = o->outputs[j].path;
+        if (other == NULL && o->profile != NULL && clf_file_target_same(path, o->profile))
+            other = o->profile;
+        if (other != NULL)
+            return clf_cli_usage(&clf_cli_run, "%s and %s are the same file; want one for each result", other, path);
     }
-    return NULL;
+    return CLF_EXIT_DONE;
+}
+
+/* The report comes before the renames: a full or closed stdout must not leave files behind. */
+static int run_and_report(run_state *r)
+{
+    clf_error err = { .status = CLF_OK };
+    clf_status status = run_all(r, &err);
+
+    if (status == CLF_OK) {
+        const int reported = report_run(r);
+        if (reported != CLF_EXIT_DONE)
+            return reported;
+        status = commit(r, &err);
+    }
+    return status == CLF_OK ? CLF_EXIT_DONE : clf_cli_fail(&err, r->session.advice);
 }
 
 static int run_run(const clf_cli_options *options)
 {
     run_state r = { .options = options };
-    clf_error err = { .status = CLF_OK };
 
     if (options->argument_count == 0)
         return clf_cli_usage(&clf_cli_run, "no checkpoint is given; want a folder or a file");
     if (options->output_count == 0)
         return clf_cli_usage(&clf_cli_run, "no output is given; want --output NAME=FILE.npy");
-    if (repeated_path(options) != NULL)
-        return clf_cli_usage(&clf_cli_run, "%s is named for two outputs; want a file for each", repeated_path(options));
+    if (check_distinct(options) != CLF_EXIT_DONE)
+        return CLF_EXIT_USAGE;
 
-    const clf_status status = run_all(&r, &err);
-    const int result = status == CLF_OK ? report_run(&r) : clf_cli_fail(&err, r.session.advice);
+    const int result = run_and_report(&r);
     if (r.session.stream != NULL)
         clf_stream_reset(r.session.stream); /* copies in flight read the inputs; the error has been told */
     clf_cli_trace_abandon(&r.trace);

@@ -71,15 +71,35 @@ clf_status clf_cli_session_device(clf_cli_session *session, const clf_cli_option
     return clf_stream_create(session->ctx, &stream, &session->stream, err);
 }
 
-static const char *load_advice(clf_status status)
+/* True when the message speaks of a key that --set gave; nested keys may stand there without their parents. */
+static bool names_set_key(const clf_cli_options *options, const char *message)
 {
+    for (size_t i = 0; i < options->set_count; i++) {
+        const char *key = options->sets[i], *end = strchr(key, '=');
+        for (const char *c = key; c < end; c++)
+            if (*c == '.')
+                key = c + 1;
+        char *name = clf_strndup(key, (size_t)(end - key));
+        const bool found = name != NULL && name[0] != '\0' && strstr(message, name) != NULL;
+        clf_free(name);
+        if (found)
+            return true;
+    }
+    return false;
+}
+
+static const char *load_advice(const clf_cli_options *options, clf_status status, const char *message)
+{
+    if (names_set_key(options, message))
+        return "give --set another value, or leave it out";
     switch (status) {
     case CLF_IO:
         return "check the path of the checkpoint";
     case CLF_BAD_FILE:
         return "download or convert the checkpoint again";
     case CLF_UNSUPPORTED:
-        return "choose another checkpoint, or name its family with --family";
+        return options->family != NULL ? "give --family another name, or choose another checkpoint"
+                                       : "choose another checkpoint, or name its family with --family";
     default:
         return "check the checkpoint, --family and --set";
     }
@@ -111,7 +131,7 @@ clf_status clf_cli_session_connector(clf_cli_session *session, const clf_cli_opt
         status = clf_connector_create(session->ctx, &session->source, text, bytes, &wanted, &session->connector, err);
         clf_cli_progress_end(&recorder->progress);
     }
-    session->advice = load_advice(status);
+    session->advice = load_advice(options, status, status != CLF_OK ? err->message : "");
     return status;
 }
 

@@ -31,7 +31,7 @@ typedef struct clf_cli_session {
     clf_cli_recorder recorder;
     clf_tensor_source source; /* the recorder's; lives as long as the connector is made */
     clf_connector *connector;
-    const char *advice; /* what to do about the failure of the last step; static storage */
+    const char *advice; /* what to do about the failure of the last step; lives as long as the session */
 } clf_cli_session;
 
 /* Fills in ctx and stream.  clf_cli_session_close also after an error. */

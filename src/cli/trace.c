@@ -2,17 +2,29 @@
 #include "cli/trace.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "checkpoint/file_error.h"
 #include "cli/report.h"
-#include "core/alloc.h"
 #include "core/error.h"
-#include "core/text.h"
 
 #define CLF_OP "--profile"
+
+clf_status clf_cli_trace_open(clf_cli_trace *t, const char *path, clf_error *err)
+{
+    *t = (clf_cli_trace){ .file = NULL };
+    if (path == NULL)
+        return CLF_OK;
+    CLF_TRY(clf_file_writer_open(path, &t->file, err));
+    const int copy = dup(clf_file_writer_descriptor(t->file));
+    t->text = copy >= 0 ? fdopen(copy, "w") : NULL;
+    if (t->text == NULL && copy >= 0)
+        (void)close(copy);
+    CLF_REQUIRE(err, t->text != NULL, CLF_IO, "cannot open a stream: %s; want memory and one file more",
+                clf_file_reason(errno).text);
+    (void)fputs("{\"displayTimeUnit\": \"ms\", \"traceEvents\": [", t->text);
+    return CLF_OK;
+}
 
 /* Differences first: a device's clock may need all bits of a double. */
 static double microseconds(uint64_t from_ns, uint64_t to_ns)
@@ -20,75 +32,58 @@ static double microseconds(uint64_t from_ns, uint64_t to_ns)
     return to_ns >= from_ns ? (double)(to_ns - from_ns) * 1e-3 : -(double)(from_ns - to_ns) * 1e-3;
 }
 
-static void write_events(FILE *file, const clf_profile_entry *entries, size_t count)
+static void write_event(clf_cli_trace *t, const clf_profile_entry *e)
 {
-    (void)fputs("{\"displayTimeUnit\": \"ms\", \"traceEvents\": [", file);
-    for (size_t i = 0; i < count; i++) {
-        const clf_profile_entry *e = &entries[i];
-        (void)fputs(i == 0 ? "\n{\"name\": \"" : ",\n{\"name\": \"", file);
-        clf_cli_json_text(file, e->name);
-        (void)fprintf(file,
-                      "\", \"ph\": \"X\", \"pid\": 1, \"tid\": 1, \"ts\": %.3f, \"dur\": %.3f, "
-                      "\"args\": {\"waited_us\": %.3f}}",
-                      microseconds(entries[0].queued_ns, e->start_ns), microseconds(e->start_ns, e->end_ns),
-                      microseconds(e->queued_ns, e->start_ns));
-    }
-    (void)fputs("\n]}\n", file);
+    (void)fputs(t->count == 0 ? "\n{\"name\": \"" : ",\n{\"name\": \"", t->text);
+    clf_cli_json_text(t->text, e->name);
+    (void)fprintf(t->text,
+                  "\", \"ph\": \"X\", \"pid\": 1, \"tid\": 1, \"ts\": %.3f, \"dur\": %.3f, "
+                  "\"args\": {\"waited_us\": %.3f}}",
+                  microseconds(t->begin_ns, e->start_ns), microseconds(e->start_ns, e->end_ns),
+                  microseconds(e->queued_ns, e->start_ns));
+    t->count++;
 }
 
-/* Beside the target, so that the rename stays within one file system. */
-static FILE *open_temporary(clf_cli_trace *trace)
-{
-    const size_t bytes = strlen(trace->path) + 64;
-
-    trace->temporary = clf_alloc(bytes, 1);
-    if (trace->temporary == NULL)
-        return NULL;
-    (void)clf_format(trace->temporary, bytes, "%s.clfusion-%ld.tmp", trace->path, (long)getpid());
-    const int descriptor = open(trace->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor < 0) {
-        clf_free(trace->temporary);
-        trace->temporary = NULL; /* nothing of ours to remove */
-        return NULL;
-    }
-    FILE *file = fdopen(descriptor, "w");
-    if (file == NULL)
-        (void)close(descriptor);
-    return file;
-}
-
-clf_status clf_cli_trace_write(clf_cli_trace *trace, const char *path, clf_stream *s, clf_error *err)
+void clf_cli_trace_add(clf_cli_trace *t, clf_stream *s)
 {
     const clf_profile_entry *entries = NULL;
-    const size_t count = clf_stream_profile(s, &entries);
 
-    trace->path = path;
-    errno = 0;
-    FILE *file = open_temporary(trace);
-    CLF_REQUIRE(err, file != NULL, CLF_IO, "%s: %s; want a folder that can be written", path, strerror(errno));
-    write_events(file, entries, count);
-    const bool written = ferror(file) == 0;
-    const bool closed = fclose(file) == 0;
-    CLF_REQUIRE(err, written && closed, CLF_IO, "%s: %s; want room for %zu events", path, strerror(errno), count);
-    return CLF_OK;
-}
-
-clf_status clf_cli_trace_commit(clf_cli_trace *trace, clf_error *err)
-{
-    if (trace->temporary == NULL)
-        return CLF_OK;
-    CLF_REQUIRE(err, rename(trace->temporary, trace->path) == 0, CLF_IO, "%s: %s; want a file that can be replaced",
-                trace->path, strerror(errno));
-    clf_free(trace->temporary);
-    trace->temporary = NULL;
-    return CLF_OK;
-}
-
-void clf_cli_trace_abandon(clf_cli_trace *trace)
-{
-    if (trace->temporary == NULL)
+    if (t->text == NULL)
         return;
-    (void)unlink(trace->temporary);
-    clf_free(trace->temporary);
-    trace->temporary = NULL;
+    const size_t count = clf_stream_profile(s, &entries);
+    if (t->count == 0 && count > 0)
+        t->begin_ns = entries[0].queued_ns;
+    for (size_t i = 0; i < count; i++)
+        write_event(t, &entries[i]);
+}
+
+clf_status clf_cli_trace_finish(clf_cli_trace *t, clf_error *err)
+{
+    if (t->file == NULL)
+        return CLF_OK;
+    FILE *text = t->text;
+    t->text = NULL;
+    (void)fputs("\n]}\n", text);
+    const bool written = ferror(text) == 0;
+    errno = written ? 0 : ENOSPC; /* why an earlier write failed is forgotten; mostly this */
+    const bool closed = fclose(text) == 0;
+    CLF_REQUIRE(err, written && closed, CLF_IO, "cannot write %zu events: %s; want room for them", t->count,
+                clf_file_reason(errno).text);
+    return clf_file_writer_finish(t->file, err);
+}
+
+clf_status clf_cli_trace_commit(clf_cli_trace *t, clf_error *err)
+{
+    clf_file_writer *file = t->file;
+
+    t->file = NULL; /* gone in any case */
+    return file != NULL ? clf_file_writer_commit(file, err) : CLF_OK;
+}
+
+void clf_cli_trace_abandon(clf_cli_trace *t)
+{
+    if (t->text != NULL)
+        (void)fclose(t->text);
+    clf_file_writer_abandon(t->file);
+    *t = (clf_cli_trace){ .file = NULL };
 }

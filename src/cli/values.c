@@ -1,6 +1,8 @@
 /* values: npy files in, npy files out, device tensors between them. */
 #include "cli/values.h"
 
+#include <string.h>
+
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/half.h"
@@ -50,9 +52,7 @@ static clf_status open_input(const clf_cli_file *file, clf_cli_value *own, clf_v
     value->tensor = shape_of(t);
     /* The library reads inputs and never writes them, as connector.h says: the cast takes nothing from `const`. */
     value->host = (void *)(uintptr_t)t.data;
-    CLF_REQUIRE(err, clf_element_count(value->tensor) > 0, CLF_INVALID_ARGUMENT, "%s is %s; want at least one element",
-                file->name, CLF_TEXT(value->tensor));
-    return t.dtype == CLF_F64 ? convert(own, value, err) : CLF_OK;
+    return CLF_OK;
 }
 
 clf_status clf_cli_inputs_open(clf_cli_values *inputs, const clf_cli_options *options, clf_error *err)
@@ -77,15 +77,52 @@ static clf_status to_device(clf_context *ctx, clf_value *value, clf_error *err)
     return clf_tensor_create(ctx, value->tensor.dtype, clf_tensor_dims(value->tensor), &value->tensor, err);
 }
 
-clf_status clf_cli_inputs_upload(clf_cli_values *inputs, clf_stream *s, clf_error *err)
+/* True when `name` is one of the words of the list. */
+static bool lists(const char *words, const char *name)
 {
-    for (size_t i = 0; i < inputs->count; i++) {
-        clf_value *value = &inputs->values[i];
-        if (!clf_is_float(value->tensor.dtype))
-            continue;
-        CLF_TRY(to_device(clf_stream_context(s), value, err));
-        clf_upload(s, value->host, value->tensor);
+    const size_t length = strlen(name);
+
+    for (const char *c = words; c != NULL && *c != '\0';) {
+        const size_t word = strcspn(c, " ");
+        if (word == length && memcmp(c, name, length) == 0)
+            return true;
+        c += word + (c[word] == ' ' ? 1 : 0);
     }
+    return false;
+}
+
+/* True when one of the outputs needs the input, or takes it when it is given. */
+static bool used(const clf_connector_info *info, const char *input, const clf_cli_values *outputs)
+{
+    for (size_t i = 0; i < info->input_count; i++)
+        for (size_t k = 0; strcmp(info->inputs[i].name, input) == 0 && k < outputs->count; k++)
+            if (lists(info->inputs[i].needed_by, outputs->files[k].name) ||
+                lists(info->inputs[i].taken_by, outputs->files[k].name))
+                return true;
+    return false;
+}
+
+static clf_status upload(clf_cli_value *own, clf_value *value, clf_stream *s, clf_error *err)
+{
+    CLF_REQUIRE(err, clf_element_count(value->tensor) > 0, CLF_INVALID_ARGUMENT, "%s is %s; want at least one element",
+                value->name, CLF_TEXT(value->tensor));
+    if (value->tensor.dtype == CLF_F64)
+        CLF_TRY(convert(own, value, err));
+    if (!clf_is_float(value->tensor.dtype))
+        return CLF_OK;
+    CLF_TRY(to_device(clf_stream_context(s), value, err));
+    clf_upload(s, value->host, value->tensor);
+    return CLF_OK;
+}
+
+clf_status clf_cli_inputs_upload(clf_cli_values *inputs, const clf_cli_values *outputs, const clf_connector *c,
+                                 clf_stream *s, clf_error *err)
+{
+    const clf_connector_info info = clf_connector_describe(c);
+
+    for (size_t i = 0; i < inputs->count; i++)
+        if (used(&info, inputs->files[i].name, outputs))
+            CLF_TRY(upload(&inputs->own[i], &inputs->values[i], s, err));
     return CLF_OK;
 }
 
@@ -143,14 +180,12 @@ clf_status clf_cli_outputs_write(clf_cli_values *outputs, clf_dtype type, clf_er
     return CLF_OK;
 }
 
-clf_status clf_cli_outputs_commit(clf_cli_values *outputs, clf_error *err)
+clf_status clf_cli_output_commit(clf_cli_values *outputs, size_t index, clf_error *err)
 {
-    for (size_t i = 0; i < outputs->count; i++) {
-        clf_npy_writer *writer = outputs->own[i].writer;
-        outputs->own[i].writer = NULL; /* gone in any case */
-        CLF_TRY(clf_npy_commit(writer, err));
-    }
-    return CLF_OK;
+    clf_file_writer *writer = outputs->own[index].writer;
+
+    outputs->own[index].writer = NULL; /* gone in any case */
+    return clf_file_writer_commit(writer, err);
 }
 
 void clf_cli_values_close(clf_cli_values *v, clf_context *ctx)
@@ -159,7 +194,7 @@ void clf_cli_values_close(clf_cli_values *v, clf_context *ctx)
         if (v->values[i].tensor.mem != NULL)
             clf_tensor_free(ctx, &v->values[i].tensor);
         clf_npy_close(v->own[i].file);
-        clf_npy_abandon(v->own[i].writer);
+        clf_file_writer_abandon(v->own[i].writer);
         clf_free(v->own[i].converted);
         clf_free(v->own[i].result);
         clf_free(v->own[i].half);

@@ -10,7 +10,7 @@
 typedef struct clf_cli_value {
     clf_npy *file;           /* inputs */
     float *converted;        /* f64 values as f32; else NULL */
-    clf_npy_writer *writer;  /* outputs */
+    clf_file_writer *writer; /* outputs */
     void *result;            /* outputs, host memory of the planned type */
     clf_host_tensor written; /* result in the type of --output-type */
     uint16_t *half;          /* behind `written`, or NULL */
@@ -24,14 +24,16 @@ typedef struct clf_cli_values {
     clf_cli_value *own;
 } clf_cli_values;
 
-/* Maps the files.  Refuses inputs without elements.  clf_cli_values_close also after an error. */
+/* Maps the files.  clf_cli_values_close also after an error. */
 clf_status clf_cli_inputs_open(clf_cli_values *inputs, const clf_cli_options *options, clf_error *err);
 
 /* Names without types and shapes, for clf_connector_plan. */
 clf_status clf_cli_outputs_open(clf_cli_values *outputs, const clf_cli_options *options, clf_error *err);
 
-/* Puts floating-point inputs on the device; ids and masks stay in host memory.  Enqueued on s. */
-clf_status clf_cli_inputs_upload(clf_cli_values *inputs, clf_stream *s, clf_error *err);
+/* Puts the floating-point inputs that `outputs` use on the device; ids and masks stay in host memory, and what no output
+ * uses is not looked at.  Refuses inputs without elements.  The outputs have been planned.  Enqueued on s. */
+clf_status clf_cli_inputs_upload(clf_cli_values *inputs, const clf_cli_values *outputs, const clf_connector *c,
+                                 clf_stream *s, clf_error *err);
 
 /* Makes device and host memory for outputs that have been planned. */
 clf_status clf_cli_outputs_allocate(clf_cli_values *outputs, clf_stream *s, clf_error *err);
@@ -39,9 +41,9 @@ clf_status clf_cli_outputs_allocate(clf_cli_values *outputs, clf_stream *s, clf_
 /* Enqueues the copies to the host. */
 void clf_cli_outputs_download(clf_cli_values *outputs, clf_stream *s);
 
-/* Writes all files under temporary names; nothing shows before clf_cli_outputs_commit. */
+/* Writes all files; nothing shows before clf_cli_output_commit of each. */
 clf_status clf_cli_outputs_write(clf_cli_values *outputs, clf_dtype type, clf_error *err);
-clf_status clf_cli_outputs_commit(clf_cli_values *outputs, clf_error *err);
+clf_status clf_cli_output_commit(clf_cli_values *outputs, size_t index, clf_error *err);
 
 void clf_cli_values_close(clf_cli_values *values, clf_context *ctx);
 

@@ -5,6 +5,7 @@
 #include <clfusion/gather.h>
 
 #include "core/alloc.h"
+#include "core/desc.h"
 #include "fusion/parameter.h"
 #include "fusion/place.h"
 #include "runtime/op.h"
@@ -19,10 +20,7 @@ struct clf_llava_fusion {
 
 clf_llava_fusion_desc clf_llava_fusion_desc_default(void)
 {
-    return (clf_llava_fusion_desc){
-        .struct_size = sizeof(clf_llava_fusion_desc),
-        .projector = clf_projector_desc_default(),
-    };
+    return (clf_llava_fusion_desc){ .struct_size = sizeof(clf_llava_fusion_desc) };
 }
 
 const clf_projector *clf_llava_fusion_projector(const clf_llava_fusion *m)
@@ -32,32 +30,36 @@ const clf_projector *clf_llava_fusion_projector(const clf_llava_fusion *m)
 
 static clf_status fill(clf_llava_fusion *m, const clf_llava_fusion_desc *d, clf_error *err)
 {
-    const clf_dtype stored = d->text_embed.dtype == CLF_F64 ? CLF_F32 : d->text_embed.dtype;
-    const clf_dtype storage = d->projector.storage == CLF_DTYPE_NONE ? stored : d->projector.storage;
+    clf_projector_desc projector = clf_projector_desc_default(); /* for the fields that both parts share */
 
-    CLF_TRY(clf_projector_create(m->ctx, &d->projector, &m->projector, err));
+    CLF_DESC_READ(err, &projector, d->projector);
+    const clf_dtype stored = d->text_embed.dtype == CLF_F64 ? CLF_F32 : d->text_embed.dtype;
+    const clf_dtype storage = projector.storage == CLF_DTYPE_NONE ? stored : projector.storage;
+
+    CLF_TRY(clf_projector_create(m->ctx, d->projector, &m->projector, err));
     CLF_REQUIRE(err, d->text_embed.dim[1] == clf_projector_text_width(m->projector), CLF_INVALID_ARGUMENT,
                 "text_embed is %s; want %" PRId64 " columns, the width of the projector", CLF_HOST_TEXT(d->text_embed),
                 clf_projector_text_width(m->projector));
-    return clf_parameter_create(m->ctx, "text_embed", d->text_embed, storage, d->projector.source, &m->text_embed, err);
+    return clf_parameter_create(m->ctx, "text_embed", d->text_embed, storage, projector.source, &m->text_embed, err);
 }
 
 clf_status clf_llava_fusion_create(clf_context *ctx, const clf_llava_fusion_desc *desc, clf_llava_fusion **m,
                                    clf_error *err)
 {
-    const clf_host_tensor table = desc->text_embed;
+    clf_llava_fusion_desc full = clf_llava_fusion_desc_default();
     clf_status status;
 
     *m = NULL;
-    CLF_REQUIRE(err, desc->struct_size == sizeof *desc, CLF_INVALID_ARGUMENT,
-                "struct_size is %u; want %zu, from clf_llava_fusion_desc_default", (unsigned)desc->struct_size,
-                sizeof *desc);
+    CLF_DESC_READ(err, &full, desc);
+    const clf_host_tensor table = full.text_embed;
+
+    CLF_REQUIRE(err, full.projector != NULL, CLF_INVALID_ARGUMENT, "projector is NULL; want a description");
     CLF_REQUIRE(err, clf_host_present(table) && table.rank == 2 && table.dim[0] >= 1 && table.dim[0] <= INT32_MAX,
                 CLF_INVALID_ARGUMENT, "text_embed is %s; want [V, Dt], V of 1 to 2^31 - 1", CLF_HOST_TEXT(table));
     *m = clf_alloc(1, sizeof **m);
     CLF_REQUIRE(err, *m != NULL, CLF_OUT_OF_MEMORY, "no host memory for %zu bytes", sizeof **m);
     (*m)->ctx = ctx;
-    status = fill(*m, desc, err);
+    status = fill(*m, &full, err);
     if (status != CLF_OK) {
         clf_llava_fusion_destroy(*m);
         *m = NULL;

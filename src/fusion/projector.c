@@ -6,6 +6,7 @@
 #include <clfusion/linear.h>
 
 #include "core/alloc.h"
+#include "core/desc.h"
 #include "fusion/parameter.h"
 #include "fusion/place.h"
 #include "runtime/op.h"
@@ -80,8 +81,6 @@ static clf_status check_norm(const clf_projector_desc *d, clf_error *err)
 
 static clf_status check_desc(const clf_projector_desc *d, clf_error *err)
 {
-    CLF_REQUIRE(err, d->struct_size == sizeof *d, CLF_INVALID_ARGUMENT,
-                "struct_size is %u; want %zu, from clf_projector_desc_default", (unsigned)d->struct_size, sizeof *d);
     CLF_REQUIRE(err, d->layer_count >= 1 && d->layer_count <= CLF_PROJECTOR_MAX_LAYERS, CLF_INVALID_ARGUMENT,
                 "layer_count is %d; want 1 to %d", (int)d->layer_count, CLF_PROJECTOR_MAX_LAYERS);
     CLF_TRY(check_layers(d, err));
@@ -110,18 +109,20 @@ static clf_status fill(clf_projector *p, const clf_projector_desc *d, clf_error 
 
 clf_status clf_projector_create(clf_context *ctx, const clf_projector_desc *desc, clf_projector **p, clf_error *err)
 {
+    clf_projector_desc full = clf_projector_desc_default();
     clf_status status;
 
     *p = NULL;
-    CLF_TRY(check_desc(desc, err));
+    CLF_DESC_READ(err, &full, desc);
+    CLF_TRY(check_desc(&full, err));
     *p = clf_alloc(1, sizeof **p);
     CLF_REQUIRE(err, *p != NULL, CLF_OUT_OF_MEMORY, "no host memory for %zu bytes", sizeof **p);
     (*p)->ctx = ctx;
-    (*p)->compress_ratio = desc->compress_ratio;
-    (*p)->norm_eps = desc->norm_eps;
-    (*p)->activation = desc->activation;
-    (*p)->layer_count = desc->layer_count;
-    status = fill(*p, desc, err);
+    (*p)->compress_ratio = full.compress_ratio;
+    (*p)->norm_eps = full.norm_eps;
+    (*p)->activation = full.activation;
+    (*p)->layer_count = full.layer_count;
+    status = fill(*p, &full, err);
     if (status != CLF_OK) {
         clf_projector_destroy(*p);
         *p = NULL;

@@ -1,4 +1,4 @@
-/* splice: fused = text, with the rows of `tokens` at the placeholders.  concat_tokens: fused = [tokens; text]. */
+/* splice: fused = text, with the rows of `tokens` at the placeholders. */
 #include <clfusion/splice.h>
 
 #include <clfusion/copy.h>
@@ -11,6 +11,7 @@
 
 static clf_status check(clf_tensor text, const int64_t *text_ids, clf_tensor tokens, clf_tensor fused, clf_error *err)
 {
+    CLF_REQUIRE_FLOAT(err, text, "text");
     CLF_REQUIRE_SHAPE(err, text, "text");
     CLF_REQUIRE(err, text.rank == 3, CLF_INVALID_ARGUMENT, "text is %s; want [B, T, Dt]", CLF_TEXT(text));
     CLF_REQUIRE(err, text_ids != NULL || clf_row_count(text) == 0, CLF_INVALID_ARGUMENT,
@@ -67,34 +68,4 @@ void clf_splice(clf_stream *s, clf_tensor text, const int64_t *text_ids, int64_t
         clf_scope_close(s, scope);
     }
     clf_free(host);
-}
-
-#undef CLF_OP
-#define CLF_OP "concat_tokens"
-
-static clf_status check_concat(clf_tensor tokens, clf_tensor text, clf_tensor fused, clf_error *err)
-{
-    CLF_REQUIRE_SHAPE(err, tokens, "tokens");
-    CLF_REQUIRE_SHAPE(err, text, "text");
-    CLF_REQUIRE(err, tokens.rank == 3, CLF_INVALID_ARGUMENT, "tokens is %s; want [B, M, Dt]", CLF_TEXT(tokens));
-    CLF_REQUIRE(err, text.rank == 3 && text.dim[0] == tokens.dim[0] && text.dim[2] == tokens.dim[2],
-                CLF_INVALID_ARGUMENT, "text is %s; want [%" PRId64 ", T, %" PRId64 "], as tokens %s", CLF_TEXT(text),
-                tokens.dim[0], tokens.dim[2], CLF_TEXT(tokens));
-    CLF_REQUIRE(err,
-                text.dim[1] <= INT64_MAX - tokens.dim[1] &&
-                    clf_shape_is(fused, CLF_DIMS(tokens.dim[0], tokens.dim[1] + text.dim[1], tokens.dim[2])),
-                CLF_INVALID_ARGUMENT, "fused is %s; want [B, M + T, Dt] of tokens %s and text %s", CLF_TEXT(fused),
-                CLF_TEXT(tokens), CLF_TEXT(text));
-    CLF_REQUIRE(err, text.dtype == tokens.dtype && fused.dtype == tokens.dtype, CLF_INVALID_ARGUMENT,
-                "fused is %s and text %s; want the type of tokens %s", CLF_TEXT(fused), CLF_TEXT(text),
-                CLF_TEXT(tokens));
-    return CLF_OK;
-}
-
-void clf_concat_tokens(clf_stream *s, clf_tensor tokens, clf_tensor text, clf_tensor fused)
-{
-    if (!clf_op_enter(s) || !clf_op_passed(s, check_concat(tokens, text, fused, clf_op_error(s))))
-        return;
-    clf_copy(s, tokens, clf_slice(s, fused, 1, 0, tokens.dim[1]));
-    clf_copy(s, text, clf_slice(s, fused, 1, tokens.dim[1], text.dim[1]));
 }

@@ -159,14 +159,19 @@ clf_status clf_build_placeholders(const clf_builder *b, clf_placeholders default
     return read_placeholder(b, "video_token_index", "video_token_id", &ids->video, err);
 }
 
-clf_dtype clf_build_storage(clf_dtype storage, clf_dtype stored)
+clf_status clf_build_layer(const clf_builder *b, int32_t count, clf_error *err)
 {
-    if (storage != CLF_DTYPE_NONE)
-        return storage;
-    return stored == CLF_F64 ? CLF_F32 : stored;
+    if (b->layer < count)
+        return CLF_OK;
+    if (count == 1)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: layer is %d; want 0: the family has 1 layer", b->family,
+                        (int)b->layer);
+    return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: layer is %d; want 0 to %d: the checkpoint has %d layers", b->family,
+                    (int)b->layer, (int)count - 1, (int)count);
 }
 
-uint64_t clf_build_elements(clf_host_tensor t)
+/* Elements of a host tensor; 0 when absent. */
+static uint64_t elements(clf_host_tensor t)
 {
     uint64_t count = clf_host_present(t) ? 1 : 0;
 
@@ -175,30 +180,46 @@ uint64_t clf_build_elements(clf_host_tensor t)
     return count;
 }
 
+void clf_build_count(clf_model *m, clf_host_tensor t, clf_dtype storage)
+{
+    const clf_dtype stored = t.dtype == CLF_F64 ? CLF_F32 : t.dtype;
+
+    m->parameters += elements(t);
+    m->weight_bytes += elements(t) * clf_dtype_bytes(storage != CLF_DTYPE_NONE ? storage : stored);
+}
+
+void clf_build_count_f32(clf_model *m, clf_host_tensor t)
+{
+    m->f32_parameters += elements(t);
+    clf_build_count(m, t, CLF_F32);
+}
+
+clf_status clf_build_letter(const clf_builder *b, clf_model *m, const char *letter, int64_t value, clf_error *err)
+{
+    if (clf_letters_set(&m->widths, letter, value) == NULL)
+        return CLF_FAIL(err, CLF_INTERNAL, "%s: %s is one letter more than %d; want a larger CLF_MAX_LETTERS",
+                        b->family, letter, CLF_MAX_LETTERS);
+    return CLF_OK;
+}
+
 uint64_t clf_build_projector_products(const clf_projector_desc *desc)
 {
     uint64_t products = 0;
 
     for (int32_t i = 0; i < desc->layer_count; i++)
-        products += clf_build_elements(desc->layers[i].weight);
+        products += elements(desc->layers[i].weight);
     return products;
 }
 
-void clf_build_projector_facts(const clf_projector_desc *desc, clf_model *m)
+clf_status clf_build_projector_facts(const clf_builder *b, const clf_projector_desc *desc, clf_model *m, clf_error *err)
 {
-    const uint64_t norm = clf_build_elements(desc->norm_weight) + clf_build_elements(desc->norm_bias);
-
-    m->parameters += norm;
-    m->weight_bytes += norm * sizeof(float);
+    clf_build_count_f32(m, desc->norm_weight);
+    clf_build_count_f32(m, desc->norm_bias);
     for (int32_t i = 0; i < desc->layer_count; i++) {
-        const clf_projector_layer *layer = &desc->layers[i];
-        const uint64_t weight = clf_build_elements(layer->weight), bias = clf_build_elements(layer->bias);
-
-        m->parameters += weight + bias;
-        m->weight_bytes +=
-            weight * clf_dtype_bytes(clf_build_storage(desc->storage, layer->weight.dtype)) + bias * sizeof(float);
+        clf_build_count(m, desc->layers[i].weight, desc->storage);
+        clf_build_count_f32(m, desc->layers[i].bias);
     }
-    clf_letters_set(&m->widths, "Dv", desc->layers[0].weight.dim[1] / desc->compress_ratio);
-    clf_letters_set(&m->widths, "Dt", desc->layers[desc->layer_count - 1].weight.dim[0]);
-    clf_letters_set(&m->widths, "r", desc->compress_ratio);
+    CLF_TRY(clf_build_letter(b, m, "Dv", desc->layers[0].weight.dim[1] / desc->compress_ratio, err));
+    CLF_TRY(clf_build_letter(b, m, "Dt", desc->layers[desc->layer_count - 1].weight.dim[0], err));
+    return clf_build_letter(b, m, "r", desc->compress_ratio, err);
 }

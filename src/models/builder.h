@@ -18,6 +18,7 @@ typedef struct clf_builder {
     const clf_config *config;
     const char *family; /* stands before messages */
     clf_dtype storage;
+    int32_t layer; /* which of several equal layers; 0 or more */
 } clf_builder;
 
 /* Fills *t with the tensor `name` or "model." + name; absent when there is neither. */
@@ -63,16 +64,21 @@ clf_status clf_build_placeholders(const clf_builder *b, clf_placeholders default
 clf_status clf_build_projector(const clf_builder *b, const clf_projector_desc *desc, const clf_placeholders *ids,
                                clf_model *m, clf_error *err);
 
-/* Counts the parameters of a projector and their bytes on the device, and sets Dv, Dt and r. */
-void clf_build_projector_facts(const clf_projector_desc *desc, clf_model *m);
+/* An error unless the builder's layer is one of `count`. */
+clf_status clf_build_layer(const clf_builder *b, int32_t count, clf_error *err);
+
+/* Counts the parameters of a weight that lies in the storage type, and of one that stays f32 (biases, norms). */
+void clf_build_count(clf_model *m, clf_host_tensor t, clf_dtype storage);
+void clf_build_count_f32(clf_model *m, clf_host_tensor t);
+
+/* Gives a letter of the shape formulas its value. */
+clf_status clf_build_letter(const clf_builder *b, clf_model *m, const char *letter, int64_t value, clf_error *err);
+
+/* Counts the parameters of a projector, and sets Dv, Dt and r. */
+clf_status clf_build_projector_facts(const clf_builder *b, const clf_projector_desc *desc, clf_model *m,
+                                     clf_error *err);
 
 /* Elements of all weights: the multiply-adds of one row of the output. */
 uint64_t clf_build_projector_products(const clf_projector_desc *desc);
-
-/* Elements of a host tensor; 0 when absent. */
-uint64_t clf_build_elements(clf_host_tensor t);
-
-/* The type in which a tensor lies on the device. */
-clf_dtype clf_build_storage(clf_dtype storage, clf_dtype stored);
 
 #endif

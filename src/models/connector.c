@@ -3,7 +3,9 @@
 
 #include "checkpoint/checkpoint.h"
 #include "core/alloc.h"
+#include "core/desc.h"
 #include "core/error.h"
+#include "core/text.h"
 
 #define CLF_OP "connector"
 
@@ -21,28 +23,51 @@ void clf_connector_destroy(clf_connector *c)
     clf_free(c);
 }
 
-/* What clf_connector_describe shows: formulas with the checkpoint's widths.  Inputs that the first output can do
- * without are optional. */
-static void describe_ports(clf_connector *c)
+/* "tokens fused": the outputs for which bit `input` of `bits` is set. */
+static void list_outputs(const clf_model_class *k, size_t input, bool needs, char *text, size_t bytes)
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (size_t o = 0; o < k->output_count; o++)
+        if (((needs ? k->outputs[o].needs : k->outputs[o].may) >> input & 1U) != 0)
+            used += clf_format(text + used, bytes - used, "%s%s", used > 0 ? " " : "", k->outputs[o].name);
+}
+
+static void describe_input(const clf_model *m, size_t i, clf_port_text *text, clf_port *port)
+{
+    const clf_input_port *input = &m->model_class->inputs[i];
+
+    clf_formula_text(input->shape, &m->widths, text->shape, sizeof text->shape);
+    list_outputs(m->model_class, i, true, text->needed_by, sizeof text->needed_by);
+    list_outputs(m->model_class, i, false, text->taken_by, sizeof text->taken_by);
+    *port = (clf_port){
+        .name = input->name,
+        .shape = text->shape,
+        .types = input->kind == CLF_PORT_VALUES ? "f32 f16 bf16 f64" : "i64 i32 and other integers",
+        .needed_by = text->needed_by,
+        .taken_by = text->taken_by,
+        .optional = (m->model_class->outputs[0].needs >> i & 1U) == 0,
+    };
+}
+
+void clf_connector_describe_ports(clf_connector *c)
 {
     const clf_model_class *k = c->model.model_class;
 
-    for (size_t i = 0; i < k->input_count; i++) {
-        char *text = c->input_texts[i].shape;
-
-        clf_formula_text(k->inputs[i].shape, &c->model.widths, text, sizeof c->input_texts[i].shape);
-        c->inputs[i] = (clf_port){
-            .name = k->inputs[i].name,
-            .shape = text,
-            .types = k->inputs[i].kind == CLF_PORT_IDS ? "i64 i32 and other integers" : "f32 f16 bf16 f64",
-            .optional = (k->outputs[0].needs >> i & 1U) == 0,
-        };
-    }
+    for (size_t i = 0; i < k->input_count; i++)
+        describe_input(&c->model, i, &c->input_texts[i], &c->inputs[i]);
     for (size_t i = 0; i < k->output_count; i++) {
         char *text = c->output_texts[i].shape;
 
         clf_formula_text(k->outputs[i].shape, &c->model.widths, text, sizeof c->output_texts[i].shape);
-        c->outputs[i] = (clf_port){ .name = k->outputs[i].name, .shape = text, .types = "f32 f16 bf16" };
+        c->outputs[i] = (clf_port){
+            .name = k->outputs[i].name,
+            .shape = text,
+            .types = k->outputs[i].kind == CLF_PORT_VALUES ? "f32 f16 bf16" : "i64",
+            .needed_by = "",
+            .taken_by = "",
+        };
     }
 }
 
@@ -56,10 +81,13 @@ static clf_status build(clf_context *ctx, const clf_tensor_source *source, const
         .config = config,
         .family = c->family->id,
         .storage = options->storage,
+        .layer = options->layer,
     };
 
+    if (!c->family->layered)
+        CLF_TRY(clf_build_layer(&builder, 1, err));
     CLF_TRY(c->family->build(&builder, &c->model, err));
-    describe_ports(c);
+    clf_connector_describe_ports(c);
     return CLF_OK;
 }
 
@@ -67,28 +95,25 @@ static clf_status check_options(const clf_connector_options *options, clf_error 
 {
     const clf_dtype storage = options->storage;
 
-    CLF_REQUIRE(err, options->struct_size == sizeof *options, CLF_INVALID_ARGUMENT,
-                "struct_size is %u; want %zu, from clf_connector_options_default", (unsigned)options->struct_size,
-                sizeof *options);
     CLF_REQUIRE(err, storage == CLF_DTYPE_NONE || storage == CLF_F32 || storage == CLF_F16 || storage == CLF_BF16,
                 CLF_UNSUPPORTED, "storage is %s; want f32, f16, bf16 or none", clf_dtype_name(storage));
+    CLF_REQUIRE(err, options->layer >= 0, CLF_INVALID_ARGUMENT, "layer is %d; want 0 or more", (int)options->layer);
     return CLF_OK;
 }
 
 static clf_status create(clf_context *ctx, const clf_tensor_source *source, const char *label, const char *json,
                          size_t bytes, const clf_connector_options *options, clf_connector **c, clf_error *err)
 {
-    const clf_connector_options defaults = clf_connector_options_default();
+    clf_connector_options full = clf_connector_options_default();
     clf_config *config = NULL;
     clf_status status;
 
     *c = NULL;
-    if (options == NULL)
-        options = &defaults;
-    CLF_TRY(check_options(options, err));
-    CLF_TRY(clf_config_create(label, json, bytes, options->sets, options->set_count, &config, err));
+    CLF_DESC_READ(err, &full, options);
+    CLF_TRY(check_options(&full, err));
+    CLF_TRY(clf_config_create(label, json, bytes, full.sets, full.set_count, &config, err));
     *c = clf_alloc(1, sizeof **c);
-    status = *c != NULL ? build(ctx, source, config, options, *c, err)
+    status = *c != NULL ? build(ctx, source, config, &full, *c, err)
                         : CLF_FAIL(err, CLF_OUT_OF_MEMORY, CLF_OP ": no host memory for %zu bytes", sizeof **c);
     clf_config_destroy(config);
     if (status != CLF_OK) {
@@ -131,6 +156,7 @@ clf_connector_info clf_connector_describe(const clf_connector *c)
         .outputs = c->outputs,
         .output_count = c->model.model_class->output_count,
         .parameters = c->model.parameters,
+        .f32_parameters = c->model.f32_parameters,
         .weight_bytes = c->model.weight_bytes,
     };
 }

@@ -13,27 +13,34 @@
 
 typedef enum clf_port_kind {
     CLF_PORT_VALUES, /* f32, f16, bf16; from the host f64 too: a tensor on the device */
-    CLF_PORT_IDS     /* any integer or bool, host memory: int64_t on the host */
+    CLF_PORT_IDS,    /* ids and masks.  Input: any integer or bool, host memory; int64_t on the host.  Output: i64 */
+    CLF_PORT_SIZES   /* input: as ids, and there while planning already, because shapes depend on the values */
 } clf_port_kind;
 
 typedef struct clf_input_port {
     const char *name;
-    const char *shape; /* models/formula.h */
+    const char *shape; /* models/formula.h; several forms: the one that the input has is taken */
     clf_port_kind kind;
+    uint32_t first_with; /* the first form is for calls that use all these inputs (bit i: input i); 0: for any */
+    int64_t example;     /* sizes: each value of the example call; 0: 24, patches of a side */
 } clf_input_port;
 
 typedef struct clf_output_port {
     const char *name;
-    const char *shape;
-    uint32_t needs; /* bit i: input i */
+    const char *shape; /* several forms: the first whose letters all have values */
+    uint32_t needs;    /* bit i: input i */
+    uint32_t may;      /* inputs that are checked and used when they are given */
+    clf_port_kind kind;
+    size_t like; /* values: f32, or the type of this input */
 } clf_output_port;
 
 /* One call, checked.  Shapes have their batch, left out by the caller or not. */
 typedef struct clf_call {
+    const char *family; /* stands before messages */
     clf_letters letters;
-    clf_tensor in[CLF_MAX_PORTS];          /* by input port; absent unless an output that was asked for needs it */
-    const int64_t *ids[CLF_MAX_PORTS];     /* the same for CLF_PORT_IDS; NULL while planning */
-    clf_tensor out[CLF_MAX_PORTS];         /* by output port; absent unless asked for; f32 or the type of in[0] */
+    clf_tensor in[CLF_MAX_PORTS];          /* by input port; absent unless an output that was asked for uses it */
+    const int64_t *ids[CLF_MAX_PORTS];     /* the same for CLF_PORT_IDS and _SIZES; ids are NULL while planning */
+    clf_tensor out[CLF_MAX_PORTS];         /* by output port; absent unless asked for */
     const clf_value *given[CLF_MAX_PORTS]; /* what the caller gave for in[] */
     size_t wanted[CLF_MAX_PORTS];          /* which of the caller's outputs out[] is */
 } clf_call;
@@ -45,8 +52,17 @@ typedef struct clf_model_class {
     size_t input_count;
     clf_output_port outputs[CLF_MAX_PORTS]; /* the first is the family's main output */
     size_t output_count;
+
+    /* May be NULL.  Inputs are bound: refuses what no formula says (a square N) and gives letters that follow from
+     * sizes their values, with clf_letters_bind.  Called for every plan. */
+    clf_status (*shape)(const void *module, clf_call *call, clf_error *err);
+
     void (*forward)(clf_stream *s, const void *module, const clf_call *call);
     uint64_t (*flop)(const void *module, const clf_call *call);
+
+    /* May be NULL.  The size of a letter in the example call that `inspect` gives FLOP for; 0: models/example.c's. */
+    int64_t (*example)(const void *module, const char *letter);
+
     void (*destroy)(void *module); /* takes NULL */
 } clf_model_class;
 
@@ -55,7 +71,8 @@ struct clf_model {
     const clf_model_class *model_class;
     void *module;
     clf_letters widths;
-    uint64_t parameters;
+    uint64_t parameters; /* the three are counted by clf_build_count and _count_f32 */
+    uint64_t f32_parameters;
     uint64_t weight_bytes;
 };
 
@@ -67,17 +84,30 @@ typedef struct clf_unbuilt_input {
 
 struct clf_family {
     const char *id;
-    const char *spellings[6]; /* other names that hub files have, ended by NULL */
+    const char *spellings[8]; /* other names that hub files have, ended by NULL */
     bool module;              /* found by "module" of {"model_type": "clfusion"} */
+    bool layered;             /* builder.layer means something; otherwise it must be 0 */
+
+    /* May be NULL.  Whether a checkpoint is of this family when several have the name: LLaVA comes with two sets of
+     * tensor names and one model_type. */
+    clf_status (*matches)(const clf_tensor_source *source, const clf_config *config, bool *match, clf_error *err);
+
     clf_unbuilt_input unbuilt;
     clf_status (*build)(const clf_builder *b, clf_model *m, clf_error *err);
 };
 
-/* The family behind an id or a hub spelling; '-' and '_' alike.  NULL: none. */
-const clf_family *clf_family_find(const char *name);
+/* A list of families, for tests that have their own; the registry's has all. */
+typedef struct clf_family_list {
+    const clf_family *const *items;
+    size_t count;
+} clf_family_list;
 
-/* The family of a checkpoint: `name` (NULL: none), else model_type of the configuration; llava with mm_projector
- * tensors is llava_original. */
+/* The family with this id or spelling ('-' and '_' alike): of several the first that says it matches, else the first
+ * that does not ask.  NULL: none. */
+clf_status clf_family_pick(clf_family_list list, const char *name, const clf_tensor_source *source,
+                           const clf_config *config, const clf_family **family, clf_error *err);
+
+/* The family of a checkpoint: `name` (NULL: none), else model_type of the configuration. */
 clf_status clf_family_choose(const clf_config *config, const clf_tensor_source *source, const char *name,
                              const clf_family **family, clf_error *err);
 

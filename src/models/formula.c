@@ -56,14 +56,43 @@ static clf_atom take_atom(clf_cursor *cursor)
     return atom;
 }
 
-void clf_letters_set(clf_letters *letters, const char *name, int64_t value)
+clf_letter *clf_letters_set(clf_letters *letters, const char *name, int64_t value)
 {
     if (letters->count == CLF_MAX_LETTERS)
-        return;
+        return NULL;
     clf_letter *letter = &letters->item[letters->count++];
 
     *letter = (clf_letter){ .value = value };
     clf_format(letter->name, sizeof letter->name, "%s", name);
+    return letter;
+}
+
+/* A letter that no input has spelt out so far. */
+static clf_status add_bound(clf_letters *letters, const char *where, const char *name, int64_t value,
+                            const char *bound_by, bool left_out, clf_error *err)
+{
+    clf_letter *letter = clf_letters_set(letters, name, value);
+
+    if (letter == NULL)
+        return CLF_FAIL(err, CLF_INTERNAL, "%s: %s is one letter more than %d; want a larger CLF_MAX_LETTERS", where,
+                        name, CLF_MAX_LETTERS);
+    letter->bound_by = bound_by;
+    letter->left_out = left_out;
+    return CLF_OK;
+}
+
+clf_status clf_letters_bind(clf_letters *letters, const char *where, const char *name, int64_t value,
+                            const char *bound_by, clf_error *err)
+{
+    const clf_letter *letter = clf_letters_find(letters, name);
+
+    if (letter == NULL)
+        return add_bound(letters, where, name, value, bound_by, false, err);
+    if (letter->value != value)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %.*s of %s is %" PRId64 "; want %" PRId64 ", as %s says", where,
+                        (int)strcspn(name, "'"), name, letter->bound_by != NULL ? letter->bound_by : "the checkpoint",
+                        letter->value, value, bound_by);
+    return CLF_OK;
 }
 
 const clf_letter *clf_letters_find(const clf_letters *letters, const char *name)
@@ -72,6 +101,31 @@ const clf_letter *clf_letters_find(const clf_letters *letters, const char *name)
         if (strcmp(letters->item[i].name, name) == 0)
             return &letters->item[i];
     return NULL;
+}
+
+const char *clf_formula_next(const char *formula)
+{
+    const char *bar = strchr(formula, '|');
+
+    return bar != NULL ? bar + 1 : NULL;
+}
+
+bool clf_formula_missing(const char *formula, const clf_letters *letters, clf_letter *missing)
+{
+    clf_cursor cursor = { formula };
+    bool more = take(&cursor, '[');
+
+    while (more) {
+        const clf_atom atom = take_atom(&cursor);
+
+        if (atom.name[0] != '\0' && clf_letters_find(letters, atom.name) == NULL) {
+            *missing = (clf_letter){ .value = 0 };
+            memcpy(missing->name, atom.name, sizeof missing->name);
+            return true;
+        }
+        more = take(&cursor, ',') || take(&cursor, '+') || take(&cursor, '*') || take(&cursor, '/');
+    }
+    return false;
 }
 
 /* ---- printing ---- */
@@ -135,11 +189,16 @@ static void put_list(clf_writer *writer, clf_cursor *cursor, const clf_letters *
 
 void clf_formula_text(const char *formula, const clf_letters *letters, char *text, size_t bytes)
 {
-    clf_cursor cursor = { formula };
     clf_writer writer = { text, bytes, 0 };
 
-    if (take(&cursor, '['))
-        put_list(&writer, &cursor, letters);
+    for (const char *form = formula; form != NULL; form = clf_formula_next(form)) {
+        clf_cursor cursor = { form };
+
+        if (form != formula)
+            put(&writer, " or ");
+        if (take(&cursor, '['))
+            put_list(&writer, &cursor, letters);
+    }
 }
 
 /* Steps over a leading batch. */
@@ -170,7 +229,7 @@ static int32_t rank_of(const char *formula)
 {
     int32_t rank = 1;
 
-    for (const char *c = formula; *c != '\0'; c++)
+    for (const char *c = formula; *c != ']' && *c != '\0'; c++)
         rank += *c == ',';
     return rank;
 }
@@ -179,15 +238,19 @@ static clf_status wrong_shape(const char *where, const char *port, const char *f
                               const clf_letters *letters, clf_error *err)
 {
     clf_letters widths = { 0 }; /* the checkpoint's alone: what is bound is bound by chance */
-    char whole[96], unbatched[96] = "";
+    char text[400], form[100];
+    size_t used = 0;
 
     for (size_t i = 0; i < letters->count; i++)
         if (letters->item[i].bound_by == NULL)
             widths.item[widths.count++] = letters->item[i];
-    clf_formula_text(formula, &widths, whole, sizeof whole);
-    const bool batched = clf_formula_text_unbatched(formula, &widths, unbatched, sizeof unbatched);
-    return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is %s%s; want %s%s%s", where, port, clf_dtype_name(dtype),
-                    clf_text_shape(dims.rank, dims.dim).text, whole, batched ? " or " : "", unbatched);
+    clf_formula_text(formula, &widths, text, sizeof text);
+    used = strlen(text);
+    for (; formula != NULL; formula = clf_formula_next(formula))
+        if (clf_formula_text_unbatched(formula, &widths, form, sizeof form))
+            used += clf_format(text + used, sizeof text - used, " or %s", form);
+    return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is %s%s; want %s", where, port, clf_dtype_name(dtype),
+                    clf_text_shape(dims.rank, dims.dim).text, text);
 }
 
 static clf_status bind_letter(const char *where, const char *port, clf_atom atom, int64_t value, bool left_out,
@@ -198,12 +261,8 @@ static clf_status bind_letter(const char *where, const char *port, clf_atom atom
     for (size_t i = 0; i < letters->count; i++)
         if (strcmp(letters->item[i].name, atom.name) == 0)
             letter = &letters->item[i];
-    if (letter == NULL) {
-        clf_letters_set(letters, atom.name, value);
-        letters->item[letters->count - 1].bound_by = port;
-        letters->item[letters->count - 1].left_out = left_out;
-        return CLF_OK;
-    }
+    if (letter == NULL)
+        return add_bound(letters, where, atom.name, value, port, left_out, err);
     if (letter->value != value)
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is %s%s; want %.*s of %" PRId64 ", as %s has", where, port,
                         clf_dtype_name(dtype), clf_text_shape(dims.rank, dims.dim).text, (int)strcspn(atom.name, "'"),
@@ -254,14 +313,31 @@ static clf_dims with_batch(const char *formula, clf_dims dims, bool *left_out)
     return whole;
 }
 
+/* The form that a shape has, *whole with its batch.  A form as it stands goes before one without its batch: three
+ * dimensions are [B, M, C] where there is [B, I, M, C] too.  NULL: none. */
+static const char *choose_form(const char *formula, const clf_letters *letters, clf_dims dims, clf_dims *whole,
+                               bool *left_out)
+{
+    *left_out = false;
+    *whole = dims;
+    for (const char *form = formula; form != NULL; form = clf_formula_next(form))
+        if (fits(form, letters, dims))
+            return form;
+    for (const char *form = formula; form != NULL; form = clf_formula_next(form)) {
+        *whole = with_batch(form, dims, left_out);
+        if (*left_out && fits(form, letters, *whole))
+            return form;
+    }
+    return NULL;
+}
+
 clf_status clf_formula_bind(const char *where, const char *port, const char *formula, clf_dtype dtype, clf_dims dims,
                             clf_letters *letters, clf_dims *whole, clf_error *err)
 {
-    clf_cursor cursor = { formula };
-    bool left_out = false;
+    bool left_out;
+    clf_cursor cursor = { choose_form(formula, letters, dims, whole, &left_out) };
 
-    *whole = with_batch(formula, dims, &left_out);
-    if (!fits(formula, letters, *whole))
+    if (cursor.at == NULL)
         return wrong_shape(where, port, formula, dtype, dims, letters, err);
     (void)take(&cursor, '[');
     for (int32_t i = 0; i < whole->rank; i++) {
@@ -335,20 +411,32 @@ static bool batch_left_out(const char *formula, const clf_letters *letters)
     return letter != NULL && letter->left_out;
 }
 
+/* The first form whose letters all have values; NULL: none. */
+static const char *known_form(const char *formula, const clf_letters *letters)
+{
+    clf_letter missing;
+
+    while (formula != NULL && clf_formula_missing(formula, letters, &missing))
+        formula = clf_formula_next(formula);
+    return formula;
+}
+
 clf_status clf_formula_shape(const char *where, const char *port, const char *formula, const clf_letters *letters,
                              clf_dims *whole, clf_dims *dims, clf_error *err)
 {
-    const bool left_out = batch_left_out(formula, letters);
-    clf_cursor cursor = { formula };
+    const char *form = known_form(formula, letters);
+    clf_cursor cursor = { form };
 
-    *whole = (clf_dims){ .rank = rank_of(formula) };
+    if (form == NULL)
+        return CLF_FAIL(err, CLF_INTERNAL, "%s: %s is %s; want a value for each letter", where, port, formula);
+    *whole = (clf_dims){ .rank = rank_of(form) };
     (void)take(&cursor, '[');
     for (int32_t i = 0; i < whole->rank; i++) {
         CLF_TRY(dimension_value(where, port, &cursor, letters, &whole->dim[i], err));
         (void)take(&cursor, ',');
     }
     *dims = *whole;
-    if (left_out) {
+    if (batch_left_out(form, letters)) {
         dims->rank--;
         memmove(dims->dim, dims->dim + 1, sizeof dims->dim[0] * (size_t)dims->rank);
     }

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/size.h"
 #include "core/text.h"
+#include "core/shape.h"
 #include "models/registry.h"
 
 /* Number of layers that a type of mm_projector_type asks for: "linear" 1, "mlp3x_gelu" 3; 0: another type. */
@@ -72,8 +74,23 @@ static clf_status build(const clf_builder *b, clf_model *m, clf_error *err)
     return clf_build_projector(b, &desc, &ids, m, err);
 }
 
+/* Hub files of both kinds say model_type llava; the tensors tell them apart. */
+static clf_status matches(const clf_tensor_source *source, const clf_config *config, bool *match, clf_error *err)
+{
+    static const char *const names[] = { "mm_projector.weight", "mm_projector.0.weight" };
+
+    (void)config;
+    for (size_t i = 0; !*match && i < CLF_COUNT(names); i++) {
+        clf_host_tensor t;
+        CLF_TRY(clf_source_find(source, names[i], &t, err));
+        *match = clf_host_present(t);
+    }
+    return CLF_OK;
+}
+
 const clf_family clf_family_llava_original = {
     .id = "llava_original",
-    .spellings = { "llava_llama", "llava_mistral", "llava_mpt", "llava_qwen", "llava_gemma" },
+    .spellings = { "llava", "llava_llama", "llava_mistral", "llava_mpt", "llava_qwen", "llava_gemma" },
+    .matches = matches,
     .build = build,
 };

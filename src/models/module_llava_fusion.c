@@ -61,10 +61,11 @@ static void destroy(void *module)
 
 static const clf_model_class fusion_class = {
     .module = "llava_fusion",
-    .inputs = { { "vision", "[B, N, Dv]", CLF_PORT_VALUES }, { "text_ids", "[B, T]", CLF_PORT_IDS } },
+    .inputs = { { .name = "vision", .shape = "[B, N, Dv]" },
+                { .name = "text_ids", .shape = "[B, T]", .kind = CLF_PORT_IDS } },
     .input_count = 2,
-    .outputs = { { "fused", "[B, N/r + T, Dt]", 1U << VISION | 1U << TEXT_IDS },
-                 { "tokens", "[B, N/r, Dt]", 1U << VISION } },
+    .outputs = { { .name = "fused", .shape = "[B, N/r + T, Dt]", .needs = 1U << VISION | 1U << TEXT_IDS },
+                 { .name = "tokens", .shape = "[B, N/r, Dt]", .needs = 1U << VISION } },
     .output_count = 2,
     .forward = forward,
     .flop = flop,
@@ -74,7 +75,7 @@ static const clf_model_class fusion_class = {
 /* text_embed.weight [V, Dt], with vocab_size for V. */
 static clf_status read_embedding(const clf_builder *b, clf_llava_fusion_desc *desc, clf_error *err)
 {
-    const clf_projector_desc *p = &desc->projector;
+    const clf_projector_desc *p = desc->projector;
     const int64_t Dt = p->layers[p->layer_count - 1].weight.dim[0];
 
     CLF_TRY(clf_build_tensor(b, "text_embed.weight", 2, &desc->text_embed, err));
@@ -88,27 +89,24 @@ static clf_status read_embedding(const clf_builder *b, clf_llava_fusion_desc *de
 
 static clf_status build(const clf_builder *b, clf_model *m, clf_error *err)
 {
+    clf_projector_desc projector = clf_build_projector_desc(b);
     clf_llava_fusion_desc desc = clf_llava_fusion_desc_default();
     bool use_mlp = true;
 
-    desc.projector = clf_build_projector_desc(b);
+    desc.projector = &projector;
     CLF_TRY(clf_config_bool(b->config, "use_mlp", &use_mlp, err));
-    CLF_TRY(use_mlp ? clf_module_mlp(b, "projector.", &desc.projector, err)
-                    : clf_module_linear(b, "projector.", &desc.projector, err));
+    CLF_TRY(use_mlp ? clf_module_mlp(b, "projector.", &projector, err)
+                    : clf_module_linear(b, "projector.", &projector, err));
     CLF_TRY(read_embedding(b, &desc, err));
 
     clf_llava_fusion_model *model = clf_alloc(1, sizeof *model);
     if (model == NULL)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "%s: no host memory for the model", b->family);
-    const uint64_t elements = clf_build_elements(desc.text_embed);
-    const clf_dtype storage = clf_build_storage(b->storage, desc.text_embed.dtype);
-
     m->model_class = &fusion_class;
     m->module = model;
-    model->products = clf_build_projector_products(&desc.projector);
-    clf_build_projector_facts(&desc.projector, m);
-    m->parameters += elements;
-    m->weight_bytes += elements * clf_dtype_bytes(storage);
+    model->products = clf_build_projector_products(&projector);
+    CLF_TRY(clf_build_projector_facts(b, &projector, m, err));
+    clf_build_count(m, desc.text_embed, b->storage);
     return clf_llava_fusion_create(b->ctx, &desc, &model->fusion, err);
 }
 

@@ -1,6 +1,7 @@
-/* The plan of a call: which inputs the outputs need, whether their shapes fit, what shapes come out. */
+/* The plan of a call: which inputs the outputs use, whether their shapes fit, what shapes come out. */
 #include <string.h>
 
+#include "core/alloc.h"
 #include "core/error.h"
 #include "core/shape.h"
 #include "core/size.h"
@@ -39,7 +40,7 @@ static clf_status unknown(const clf_connector *c, const char *what, const char *
                           size_t count, clf_error *err)
 {
     const clf_unbuilt_input *unbuilt = &c->family->unbuilt;
-    char list[200];
+    char list[CLF_MESSAGE_BYTES];
     clf_text text;
 
     if (unbuilt->name != NULL && name != NULL && strcmp(unbuilt->name, name) == 0)
@@ -67,9 +68,9 @@ static clf_status find_inputs(const clf_connector *c, const clf_value *inputs, s
     return CLF_OK;
 }
 
-/* Sets call->wanted and the inputs that are needed. */
+/* Sets call->wanted and the inputs that are used: the needed ones, and of the others those that are given. */
 static clf_status find_outputs(const clf_connector *c, const clf_value *outputs, size_t count, clf_call *call,
-                               uint32_t *needs, clf_error *err)
+                               uint32_t *used, clf_error *err)
 {
     const clf_model_class *k = c->model.model_class;
 
@@ -86,8 +87,11 @@ static clf_status find_outputs(const clf_connector *c, const clf_value *outputs,
             return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is asked for twice; want it once", c->family->id,
                             outputs[i].name);
         call->wanted[port] = i;
-        *needs |= k->outputs[port].needs;
+        *used |= k->outputs[port].needs | k->outputs[port].may;
     }
+    for (size_t i = 0; i < k->input_count; i++)
+        if (call->given[i] == NULL)
+            *used &= ~(1U << i); /* check_needs answers for those that are needed */
     return CLF_OK;
 }
 
@@ -99,7 +103,7 @@ static clf_status check_needs(const clf_connector *c, const clf_value *outputs, 
         const uint32_t needs = k->outputs[o].needs;
 
         for (size_t i = 0; call->wanted[o] != NOT_FOUND && i < k->input_count; i++) {
-            char list[200];
+            char list[CLF_MESSAGE_BYTES];
             if ((needs >> i & 1U) == 0 || call->given[i] != NULL)
                 continue;
             list_ports(c->inputs, k->input_count, needs, list, sizeof list);
@@ -115,7 +119,7 @@ static clf_status check_type(const clf_connector *c, const clf_input_port *port,
     const clf_dtype dtype = value->tensor.dtype;
     const bool device = value->tensor.mem != NULL;
 
-    if (port->kind == CLF_PORT_IDS) {
+    if (port->kind != CLF_PORT_VALUES) {
         if (!clf_is_integer(dtype))
             return CLF_FAIL(err, CLF_UNSUPPORTED, "%s: %s is %s; want an integer type or bool", c->family->id,
                             port->name, CLF_TEXT(value->tensor));
@@ -139,28 +143,71 @@ static clf_dims given_dims(clf_tensor t)
     return dims;
 }
 
-static clf_status bind_inputs(const clf_connector *c, uint32_t needs, clf_plan *plan, clf_error *err)
+clf_status clf_plan_check_memory(const char *family, const clf_value *value, int64_t elements, clf_error *err)
+{
+    if (elements > 0 && value->tensor.mem == NULL && value->host == NULL)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s has no memory; want tensor.mem or host", family,
+                        value->name);
+    return CLF_OK;
+}
+
+clf_status clf_plan_read_ids(clf_plan *plan, size_t port, clf_error *err)
+{
+    const clf_value *value = plan->call.given[port];
+    const size_t count = (size_t)clf_element_count(plan->call.in[port]);
+
+    if (plan->ids[port] != NULL)
+        return CLF_OK;
+    CLF_TRY(clf_plan_check_memory(plan->call.family, value, (int64_t)count, err));
+    plan->ids[port] = clf_alloc(count, sizeof *plan->ids[port]);
+    if (plan->ids[port] == NULL)
+        return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "%s: %s is %s; want host memory for them as i64", plan->call.family,
+                        value->name, CLF_TEXT(value->tensor));
+    clf_values_to_int64(value->host, value->tensor.dtype, count, plan->ids[port]);
+    plan->call.ids[port] = plan->ids[port];
+    return CLF_OK;
+}
+
+static clf_status bind_input(const clf_connector *c, size_t i, uint32_t used, clf_plan *plan, clf_error *err)
+{
+    const clf_input_port *port = &c->model.model_class->inputs[i];
+    const clf_tensor t = plan->call.given[i]->tensor;
+    const bool first = (used & port->first_with) == port->first_with;
+
+    CLF_TRY(check_type(c, port, plan->call.given[i], err));
+    if (t.rank < 0 || t.rank > CLF_MAX_RANK)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s has rank %d; want at most %d", c->family->id, port->name,
+                        (int)t.rank, CLF_MAX_RANK);
+    CLF_TRY(clf_formula_bind(c->family->id, port->name, first ? port->shape : clf_formula_next(port->shape), t.dtype,
+                             given_dims(t), &plan->call.letters, &plan->in_dims[i], err));
+    plan->call.in[i] = clf_tensor_shape(t.dtype, plan->in_dims[i]);
+    if (!clf_shape_valid(plan->call.in[i]))
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is %s; want a product below 2^63", c->family->id, port->name,
+                        CLF_TEXT(t));
+    return port->kind == CLF_PORT_SIZES ? clf_plan_read_ids(plan, i, err) : CLF_OK;
+}
+
+static clf_status bind_inputs(const clf_connector *c, uint32_t used, clf_plan *plan, clf_error *err)
 {
     const clf_model_class *k = c->model.model_class;
 
-    for (size_t i = 0; i < k->input_count; i++) {
-        const clf_input_port *port = &k->inputs[i];
-        const clf_value *value = plan->call.given[i];
+    for (size_t i = 0; i < k->input_count; i++)
+        if ((used >> i & 1U) != 0)
+            CLF_TRY(bind_input(c, i, used, plan, err));
+    return k->shape != NULL ? k->shape(c->model.module, &plan->call, err) : CLF_OK;
+}
 
-        if ((needs >> i & 1U) == 0)
-            continue;
-        CLF_TRY(check_type(c, port, value, err));
-        if (value->tensor.rank < 0 || value->tensor.rank > CLF_MAX_RANK)
-            return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s has rank %d; want at most %d", c->family->id, port->name,
-                            (int)value->tensor.rank, CLF_MAX_RANK);
-        CLF_TRY(clf_formula_bind(c->family->id, port->name, port->shape, value->tensor.dtype, given_dims(value->tensor),
-                                 &plan->call.letters, &plan->in_dims[i], err));
-        plan->call.in[i] = clf_tensor_shape(value->tensor.dtype, plan->in_dims[i]);
-        if (!clf_shape_valid(plan->call.in[i]))
-            return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is %s; want a product below 2^63", c->family->id,
-                            port->name, CLF_TEXT(value->tensor));
-    }
-    return CLF_OK;
+/* The type of an output: the caller's, or the default of its kind. */
+static clf_status output_type(const clf_connector *c, const clf_output_port *port, clf_dtype wanted, clf_dtype *dtype,
+                              clf_error *err)
+{
+    const bool values = port->kind == CLF_PORT_VALUES;
+
+    *dtype = wanted != CLF_DTYPE_NONE ? wanted : values ? CLF_F32 : CLF_I64;
+    if (values ? clf_is_float(*dtype) : *dtype == CLF_I64)
+        return CLF_OK;
+    return CLF_FAIL(err, CLF_UNSUPPORTED, "%s: %s is wanted as %s; want %s", c->family->id, port->name,
+                    clf_dtype_name(*dtype), values ? "f32, f16 or bf16" : "i64");
 }
 
 /* Type and shape of an output; a view of the caller keeps its strides when it has the shape. */
@@ -168,13 +215,11 @@ static clf_status plan_output(const clf_connector *c, size_t port, const clf_val
                               clf_error *err)
 {
     const clf_output_port *o = &c->model.model_class->outputs[port];
-    const clf_dtype dtype = output->tensor.dtype == CLF_DTYPE_NONE ? CLF_F32 : output->tensor.dtype;
+    clf_dtype dtype;
     clf_dims whole, dims;
     clf_tensor t;
 
-    if (!clf_is_float(dtype))
-        return CLF_FAIL(err, CLF_UNSUPPORTED, "%s: %s is wanted as %s; want f32, f16 or bf16", c->family->id, o->name,
-                        clf_dtype_name(dtype));
+    CLF_TRY(output_type(c, o, output->tensor.dtype, &dtype, err));
     CLF_TRY(clf_formula_shape(c->family->id, o->name, o->shape, &plan->call.letters, &whole, &dims, err));
     t = clf_tensor_shape(dtype, dims);
     if (!clf_shape_valid(t))
@@ -193,36 +238,45 @@ static clf_status plan_output(const clf_connector *c, size_t port, const clf_val
 clf_status clf_plan_make(const clf_connector *c, const clf_value *inputs, size_t input_count, const clf_value *outputs,
                          size_t output_count, clf_plan *plan, clf_error *err)
 {
-    uint32_t needs = 0;
+    uint32_t used = 0;
 
-    *plan = (clf_plan){ .call = { .letters = c->model.widths } };
+    *plan = (clf_plan){ .call = { .family = c->family->id, .letters = c->model.widths } };
     CLF_TRY(find_inputs(c, inputs, input_count, &plan->call, err));
-    CLF_TRY(find_outputs(c, outputs, output_count, &plan->call, &needs, err));
+    CLF_TRY(find_outputs(c, outputs, output_count, &plan->call, &used, err));
     CLF_TRY(check_needs(c, outputs, &plan->call, err));
-    CLF_TRY(bind_inputs(c, needs, plan, err));
+    CLF_TRY(bind_inputs(c, used, plan, err));
     for (size_t port = 0; port < c->model.model_class->output_count; port++)
         if (plan->call.wanted[port] != NOT_FOUND)
             CLF_TRY(plan_output(c, port, &outputs[plan->call.wanted[port]], plan, err));
     return CLF_OK;
 }
 
+void clf_plan_free(clf_plan *plan)
+{
+    for (size_t i = 0; i < CLF_MAX_PORTS; i++)
+        clf_free(plan->ids[i]);
+}
+
 clf_status clf_connector_plan(const clf_connector *c, const clf_value *inputs, size_t input_count, clf_value *outputs,
                               size_t output_count, clf_error *err)
 {
     clf_plan plan;
+    const clf_status status = clf_plan_make(c, inputs, input_count, outputs, output_count, &plan, err);
 
-    CLF_TRY(clf_plan_make(c, inputs, input_count, outputs, output_count, &plan, err));
-    for (size_t i = 0; i < output_count; i++)
+    for (size_t i = 0; status == CLF_OK && i < output_count; i++)
         outputs[i].tensor = plan.planned[i];
-    return CLF_OK;
+    clf_plan_free(&plan);
+    return status;
 }
 
 uint64_t clf_connector_flop(const clf_connector *c, const clf_value *inputs, size_t input_count,
                             const clf_value *outputs, size_t output_count)
 {
     clf_plan plan;
+    uint64_t flop = 0;
 
-    if (clf_plan_make(c, inputs, input_count, outputs, output_count, &plan, NULL) != CLF_OK)
-        return 0;
-    return c->model.model_class->flop(c->model.module, &plan.call);
+    if (clf_plan_make(c, inputs, input_count, outputs, output_count, &plan, NULL) == CLF_OK)
+        flop = c->model.model_class->flop(c->model.module, &plan.call);
+    clf_plan_free(&plan);
+    return flop;
 }

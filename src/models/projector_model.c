@@ -2,11 +2,11 @@
  *
  * Families of the hub put the tokens at the placeholders of text_ids; clfusion's own modules put them first. */
 #include <clfusion/projector.h>
-#include <clfusion/splice.h>
 
 #include "core/alloc.h"
 #include "fusion/place.h"
 #include "models/family.h"
+#include "models/fused.h"
 #include "runtime/op.h"
 
 typedef struct clf_projector_model {
@@ -18,57 +18,33 @@ typedef struct clf_projector_model {
 enum { VISION, TEXT, TEXT_IDS };
 enum { TOKENS, FUSED };
 
-/* Text ids with one placeholder for pictures and videos: the splice knows one. */
-static int64_t *unify_placeholders(clf_stream *s, const int64_t *ids, int64_t count, clf_placeholders placeholders)
-{
-    int64_t *unified = clf_alloc((size_t)count, sizeof *unified);
-
-    if (unified == NULL)
-        CLF_OP_FAIL(s, CLF_OUT_OF_MEMORY, "fused: no host memory for %" PRId64 " text_ids", count);
-    for (int64_t i = 0; unified != NULL && i < count; i++)
-        unified[i] = ids[i] == placeholders.video ? placeholders.image : ids[i];
-    return unified;
-}
-
 /* fused = text with the tokens at the placeholders. */
 static void splice_forward(clf_stream *s, const void *module, const clf_call *call)
 {
     const clf_projector_model *m = module;
-    const clf_tensor vision = call->in[VISION], text = call->in[TEXT], fused = call->out[FUSED];
+    const clf_tensor vision = call->in[VISION], fused = call->out[FUSED];
     const int64_t Dt = clf_projector_text_width(m->projector);
     clf_tensor tokens = call->out[TOKENS];
 
     if (!clf_present(tokens))
         tokens = clf_scratch(s, fused.dtype, CLF_DIMS(vision.dim[0], vision.dim[1], Dt));
     clf_projector_forward(s, m->projector, vision, tokens);
-    if (!clf_present(fused))
-        return;
-
-    int64_t *ids = unify_placeholders(s, call->ids[TEXT_IDS], clf_row_count(text), m->ids);
-    clf_splice(s, clf_place_as(s, text, fused.dtype), ids, m->ids.image, clf_place_as(s, tokens, fused.dtype), fused);
-    clf_free(ids);
+    if (clf_present(fused))
+        clf_fused_splice(s, tokens, call->in[TEXT], call->ids[TEXT_IDS], m->ids, fused);
 }
 
 /* fused = [tokens; text]: the projector writes its part of fused itself unless tokens are asked for too. */
 static void concat_forward(clf_stream *s, const void *module, const clf_call *call)
 {
     const clf_projector_model *m = module;
-    const clf_tensor vision = call->in[VISION], text = call->in[TEXT];
-    const clf_tensor tokens = call->out[TOKENS], fused = call->out[FUSED];
+    const clf_tensor vision = call->in[VISION], tokens = call->out[TOKENS], fused = call->out[FUSED];
+    clf_tensor head = tokens;
 
-    if (clf_present(tokens))
-        clf_projector_forward(s, m->projector, vision, tokens);
-    if (!clf_present(fused))
-        return;
-
-    const int64_t T = text.dim[1], M = fused.dim[1] - T;
-    const clf_tensor head = clf_slice(s, fused, 1, 0, M);
-
-    if (clf_present(tokens))
+    if (clf_present(fused))
+        head = clf_fused_before_text(s, call->in[TEXT], fused);
+    clf_projector_forward(s, m->projector, vision, clf_present(tokens) ? tokens : head);
+    if (clf_present(fused) && clf_present(tokens))
         clf_place(s, tokens, head);
-    else
-        clf_projector_forward(s, m->projector, vision, head);
-    clf_place(s, text, clf_slice(s, fused, 1, M, T));
 }
 
 static uint64_t projector_flop(const void *module, const clf_call *call)
@@ -90,12 +66,10 @@ static void projector_destroy(void *module)
 
 static const clf_model_class splice_class = {
     .module = "projector",
-    .inputs = { { "vision", "[B, N, Dv]", CLF_PORT_VALUES },
-                { "text", "[B', T, Dt]", CLF_PORT_VALUES },
-                { "text_ids", "[B', T]", CLF_PORT_IDS } },
+    .inputs = { { .name = "vision", .shape = "[B, N, Dv]" }, CLF_FUSED_TEXT, CLF_FUSED_TEXT_IDS },
     .input_count = 3,
-    .outputs = { { "tokens", "[B, N, Dt]", 1U << VISION },
-                 { "fused", "[B', T, Dt]", 1U << VISION | 1U << TEXT | 1U << TEXT_IDS } },
+    .outputs = { { .name = "tokens", .shape = "[B, N, Dt]", .needs = 1U << VISION },
+                 { .name = "fused", .shape = CLF_FUSED_SHAPE, .needs = 1U << VISION | 1U << TEXT | 1U << TEXT_IDS } },
     .output_count = 2,
     .forward = splice_forward,
     .flop = projector_flop,
@@ -104,10 +78,10 @@ static const clf_model_class splice_class = {
 
 static const clf_model_class concat_class = {
     .module = "projector",
-    .inputs = { { "vision", "[B, N, Dv]", CLF_PORT_VALUES }, { "text", "[B, T, Dt]", CLF_PORT_VALUES } },
+    .inputs = { { .name = "vision", .shape = "[B, N, Dv]" }, { .name = "text", .shape = "[B, T, Dt]" } },
     .input_count = 2,
-    .outputs = { { "tokens", "[B, N/r, Dt]", 1U << VISION },
-                 { "fused", "[B, N/r + T, Dt]", 1U << VISION | 1U << TEXT } },
+    .outputs = { { .name = "tokens", .shape = "[B, N/r, Dt]", .needs = 1U << VISION },
+                 { .name = "fused", .shape = "[B, N/r + T, Dt]", .needs = 1U << VISION | 1U << TEXT } },
     .output_count = 2,
     .forward = concat_forward,
     .flop = projector_flop,
@@ -126,6 +100,6 @@ clf_status clf_build_projector(const clf_builder *b, const clf_projector_desc *d
     model->products = clf_build_projector_products(desc);
     if (ids != NULL)
         model->ids = *ids;
-    clf_build_projector_facts(desc, m);
+    CLF_TRY(clf_build_projector_facts(b, desc, m, err));
     return clf_projector_create(b->ctx, desc, &model->projector, err);
 }

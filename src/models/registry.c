@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "core/error.h"
-#include "core/shape.h"
 #include "core/size.h"
 #include "core/text.h"
 
@@ -46,12 +45,30 @@ static bool has_name(const clf_family *family, const char *name)
     return false;
 }
 
-const clf_family *clf_family_find(const char *name)
+clf_status clf_family_pick(clf_family_list list, const char *name, const clf_tensor_source *source,
+                           const clf_config *config, const clf_family **family, clf_error *err)
 {
-    for (size_t i = 0; i < CLF_COUNT(families); i++)
-        if (has_name(families[i], name))
-            return families[i];
-    return NULL;
+    const clf_family *unasked = NULL, *first = NULL;
+
+    for (size_t i = 0; i < list.count; i++) {
+        const clf_family *candidate = list.items[i];
+        bool match = false;
+
+        if (!has_name(candidate, name))
+            continue;
+        if (first == NULL)
+            first = candidate;
+        if (candidate->matches == NULL && unasked == NULL)
+            unasked = candidate;
+        if (candidate->matches != NULL)
+            CLF_TRY(candidate->matches(source, config, &match, err));
+        if (match) {
+            *family = candidate;
+            return CLF_OK;
+        }
+    }
+    *family = unasked != NULL ? unasked : first; /* a name that is not shared: its builder says what is missing */
+    return CLF_OK;
 }
 
 /* "llava, llava_next, ...": all, or clfusion's own modules alone. */
@@ -67,56 +84,41 @@ static void list_names(bool modules_alone, char *text, size_t bytes)
 
 static clf_status unsupported(const char *key, const char *name, bool modules_alone, clf_error *err)
 {
-    char list[400];
+    char list[CLF_MESSAGE_BYTES];
 
     list_names(modules_alone, list, sizeof list);
     return CLF_FAIL(err, CLF_UNSUPPORTED, "connector: %s is %s, which is unsupported; want one of %s", key,
                     clf_text_quote(name, strlen(name)).text, list);
 }
 
-/* {"model_type": "clfusion", "module": NAME}. */
-static clf_status choose_module(const clf_config *config, const clf_family **family, clf_error *err)
+static clf_status no_name(clf_error *err)
 {
-    const char *name = NULL;
+    char list[CLF_MESSAGE_BYTES];
 
-    CLF_TRY(clf_config_text(config, "module", &name, err));
-    if (name == NULL)
-        return CLF_FAIL(err, CLF_BAD_FILE, "connector: module is missing; want it beside model_type clfusion");
-    *family = clf_family_find(name);
-    return *family != NULL && (*family)->module ? CLF_OK : unsupported("module", name, true, err);
-}
-
-/* Both spellings of LLaVA say model_type llava; the tensors tell them apart. */
-static clf_status tell_llava_original(const clf_tensor_source *source, const clf_family **family, clf_error *err)
-{
-    static const char *const names[] = { "mm_projector.weight", "mm_projector.0.weight" };
-
-    for (size_t i = 0; *family == &clf_family_llava && i < CLF_COUNT(names); i++) {
-        clf_host_tensor t;
-        CLF_TRY(clf_source_find(source, names[i], &t, err));
-        if (clf_host_present(t))
-            *family = &clf_family_llava_original;
-    }
-    return CLF_OK;
+    list_names(false, list, sizeof list);
+    return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
+                    "connector: family is not given and the configuration has no model_type; want one of %s", list);
 }
 
 clf_status clf_family_choose(const clf_config *config, const clf_tensor_source *source, const char *name,
                              const clf_family **family, clf_error *err)
 {
+    const clf_family_list all = { families, CLF_COUNT(families) };
     const char *key = name != NULL ? "family" : "model_type";
-    char list[400];
+    bool module = false;
 
     if (name == NULL)
         CLF_TRY(clf_config_text(config, "model_type", &name, err));
-    if (name == NULL) {
-        list_names(false, list, sizeof list);
-        return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
-                        "connector: family is not given and the configuration has no "
-                        "model_type; want one of %s",
-                        list);
+    if (name == NULL)
+        return no_name(err);
+    if (clf_name_equal(name, "clfusion")) { /* {"model_type": "clfusion", "module": NAME} */
+        module = true;
+        key = "module";
+        name = NULL;
+        CLF_TRY(clf_config_text(config, key, &name, err));
+        if (name == NULL)
+            return CLF_FAIL(err, CLF_BAD_FILE, "connector: module is missing; want it beside model_type clfusion");
     }
-    if (clf_name_equal(name, "clfusion"))
-        return choose_module(config, family, err);
-    *family = clf_family_find(name);
-    return *family != NULL ? tell_llava_original(source, family, err) : unsupported(key, name, false, err);
+    CLF_TRY(clf_family_pick(all, name, source, config, family, err));
+    return *family != NULL && (!module || (*family)->module) ? CLF_OK : unsupported(key, name, module, err);
 }

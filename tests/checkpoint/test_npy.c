@@ -389,7 +389,7 @@ static void what_is_written_is_read_back(void **state)
     for (size_t i = 0; i < CLF_COUNT(cases); i++) {
         clf_host_tensor t = { .data = data, .dtype = cases[i].dtype, .rank = cases[i].rank }, got;
         clf_error err = { .status = CLF_OK };
-        clf_npy_writer *w;
+        clf_file_writer *w;
         struct stat about;
         size_t bytes = clf_dtype_bytes(t.dtype);
         clf_npy *n;
@@ -397,7 +397,7 @@ static void what_is_written_is_read_back(void **state)
         memcpy(t.dim, cases[i].dim, sizeof t.dim);
         for (int32_t d = 0; d < t.rank; d++)
             bytes = t.dim[d] == 0 || bytes == 0 ? 0 : bytes * (size_t)t.dim[d];
-        if (clf_npy_write(path, t, &w, &err) != CLF_OK || clf_npy_commit(w, &err) != CLF_OK)
+        if (clf_npy_write(path, t, &w, &err) != CLF_OK || clf_file_writer_commit(w, &err) != CLF_OK)
             fail_msg("%s", err.message);
         if (clf_npy_open(path, &n, &err) != CLF_OK)
             fail_msg("%s", err.message);
@@ -421,7 +421,7 @@ static void nothing_shows_before_commit_and_nothing_stays_after_abandon(void **s
     const clf_host_tensor t2 = { .data = &two, .dtype = CLF_F32, .rank = 0 };
     clf_error err = { .status = CLF_OK };
     char target[512], place[512], link_path[512];
-    clf_npy_writer *w, *w2;
+    clf_file_writer *w, *w2;
     clf_npy *n;
 
     snprintf(place, sizeof place, "%s", at(f, "out"));
@@ -430,15 +430,15 @@ static void nothing_shows_before_commit_and_nothing_stays_after_abandon(void **s
     assert_int_equal(mkdir(place, 0777), 0);
     assert_int_equal(clf_npy_write(target, t, &w, &err), CLF_OK);
     assert_int_equal(access(target, F_OK), -1);
-    clf_npy_abandon(w);
+    clf_file_writer_abandon(w);
     assert_int_equal(entries(place), 0);
-    clf_npy_abandon(NULL);
+    clf_file_writer_abandon(NULL);
     /* two at once; the second commit replaces the first file */
     assert_int_equal(clf_npy_write(target, t, &w, &err), CLF_OK);
     assert_int_equal(clf_npy_write(target, t2, &w2, &err), CLF_OK);
-    assert_int_equal(clf_npy_commit(w, &err), CLF_OK);
+    assert_int_equal(clf_file_writer_commit(w, &err), CLF_OK);
     assert_int_equal(clf_npy_open(target, &n, &err), CLF_OK);
-    assert_int_equal(clf_npy_commit(w2, &err), CLF_OK);
+    assert_int_equal(clf_file_writer_commit(w2, &err), CLF_OK);
     assert_memory_equal(clf_npy_tensor(n).data, &one, 4); /* who had it open still sees the old one */
     clf_npy_close(n);
     assert_int_equal(clf_npy_open(target, &n, &err), CLF_OK);
@@ -447,14 +447,14 @@ static void nothing_shows_before_commit_and_nothing_stays_after_abandon(void **s
     assert_int_equal(entries(place), 1);
     /* an abandoned writer leaves the old file as it was */
     assert_int_equal(clf_npy_write(target, t, &w, &err), CLF_OK);
-    clf_npy_abandon(w);
+    clf_file_writer_abandon(w);
     assert_int_equal(clf_npy_open(target, &n, &err), CLF_OK);
     assert_memory_equal(clf_npy_tensor(n).data, &two, 4);
     clf_npy_close(n);
     /* a link is replaced, what it pointed to is not */
     assert_int_equal(symlink(target, link_path), 0);
     assert_int_equal(clf_npy_write(link_path, t, &w, &err), CLF_OK);
-    assert_int_equal(clf_npy_commit(w, &err), CLF_OK);
+    assert_int_equal(clf_file_writer_commit(w, &err), CLF_OK);
     assert_int_equal(clf_npy_open(target, &n, &err), CLF_OK);
     assert_memory_equal(clf_npy_tensor(n).data, &two, 4);
     clf_npy_close(n);
@@ -466,7 +466,7 @@ static void nothing_shows_before_commit_and_nothing_stays_after_abandon(void **s
 static void expect_write_error(const char *path, clf_host_tensor t, clf_status status, const char *part)
 {
     clf_error err = { .status = CLF_OK };
-    clf_npy_writer *w;
+    clf_file_writer *w;
 
     expect_error(clf_npy_write(path, t, &w, &err), status, &err, part);
     assert_null(w);
@@ -521,7 +521,7 @@ static void a_full_disk_leaves_nothing_and_keeps_the_old_file(void **state)
     struct rlimit old, tight;
     char place[512], target[512];
     clf_error err = { .status = CLF_OK };
-    clf_npy_writer *w;
+    clf_file_writer *w;
     clf_npy *n;
     clf_status status;
 
@@ -529,7 +529,7 @@ static void a_full_disk_leaves_nothing_and_keeps_the_old_file(void **state)
     snprintf(target, sizeof target, "%s", at(f, "full/x.npy"));
     assert_int_equal(mkdir(place, 0777), 0);
     assert_int_equal(clf_npy_write(target, small, &w, &err), CLF_OK);
-    assert_int_equal(clf_npy_commit(w, &err), CLF_OK);
+    assert_int_equal(clf_file_writer_commit(w, &err), CLF_OK);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
     tight = old;
     tight.rlim_cur = 50000;
@@ -555,33 +555,35 @@ static void a_commit_that_fails_removes_its_file(void **state)
     const clf_host_tensor t = { .data = &one, .dtype = CLF_F32, .rank = 1, .dim = { 1 } };
     char place[512], target[512];
     clf_error err = { .status = CLF_OK };
-    clf_npy_writer *w;
+    clf_file_writer *w;
 
     snprintf(place, sizeof place, "%s", at(f, "taken"));
     snprintf(target, sizeof target, "%s", at(f, "taken/x.npy"));
     assert_int_equal(mkdir(place, 0777), 0);
     assert_int_equal(clf_npy_write(target, t, &w, &err), CLF_OK);
     assert_int_equal(mkdir(target, 0777), 0); /* somebody takes the name meanwhile */
-    expect_error(clf_npy_commit(w, &err), CLF_IO, &err, "x.npy: there is a folder; want a regular file or a new name");
+    expect_error(clf_file_writer_commit(w, &err), CLF_IO, &err,
+                 "x.npy: there is a folder; want a regular file or a new name");
     assert_int_equal(entries(place), 1);
     assert_int_equal(rmdir(target), 0);
     /* the temporary file disappears meanwhile */
     assert_int_equal(clf_npy_write(target, t, &w, &err), CLF_OK);
     nftw(place, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-    expect_error(clf_npy_commit(w, &err), CLF_IO, &err, "x.npy: cannot rename the finished file to it: no such file");
+    expect_error(clf_file_writer_commit(w, &err), CLF_IO, &err,
+                 "x.npy: cannot rename the finished file to it: no such file");
 }
 
 static clf_status write_and_read(void *argument, clf_error *err)
 {
     static const float one = 1;
     const clf_host_tensor t = { .data = &one, .dtype = CLF_F32, .rank = 1, .dim = { 1 } };
-    clf_npy_writer *w;
+    clf_file_writer *w;
     clf_npy *n;
 
     clf_status status = clf_npy_write(argument, t, &w, err);
 
     if (status == CLF_OK)
-        status = clf_npy_commit(w, err);
+        status = clf_file_writer_commit(w, err);
     if (status == CLF_OK) {
         status = clf_npy_open(argument, &n, err);
         clf_npy_close(n);

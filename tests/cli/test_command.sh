@@ -71,6 +71,10 @@ accepts() {
     if run_command 0 "$@" && [ ! -s "$work/stderr" ]; then pass; else fail "$accepts_name (status $status)"; fi
 }
 
+not_in_stdout() { ! grep -q -- "$1" "$work/stdout"; }
+
+not_in_stderr() { ! grep -q -- "$1" "$work/stderr"; }
+
 shows() { # NAME TEXT: the last run printed it
     check "$1" grep -qF -- "$2" "$work/stdout"
 }
@@ -171,7 +175,15 @@ usage_and_help() {
     refuses "input without file" 2 "--input is vision" run x --input vision --output tokens=t.npy
     refuses "input with an empty name" 2 "--input is =v" run x --input =v --output tokens=t.npy
     refuses "output twice" 2 "each name once" run x --output tokens=t.npy --output tokens=u.npy
-    refuses "two outputs in one file" 2 "two outputs" run x --output tokens=t.npy --output fused=t.npy
+    for option in -x -xy; do
+        refuses "unknown short option $option" 2 "-x is no option" run "$option"
+    done
+    refuses "a short option behind a long one" 2 "-x is no option" run --json -xy
+    refuses "a value for a flag" 2 "--json takes no value" run --json=1
+    refuses "a value for --help" 2 "--help takes no value" run --help=1
+    refuses "two outputs in one file" 2 "same file" run x --output tokens=t.npy --output fused=t.npy
+    refuses "two spellings of a file" 2 "same file" run x --output tokens=./t.npy --output fused=t.npy
+    refuses "an output and the profile in one file" 2 "same file" run x --output tokens=t.npy --profile ".//t.npy"
     refuses "gemm" 2 "want auto|panel|clblast" run x --output tokens=t.npy --gemm blas
     refuses "weights" 2 "want stored|f32|f16|bf16" run x --output tokens=t.npy --weights q4
     refuses "output type" 2 "want f32|f16" run x --output tokens=t.npy --output-type bf16
@@ -200,8 +212,16 @@ device_list() {
     refuses "no such device in a run" 1 "no-such-device" selftest --device no-such-device
     CLFUSION_DEVICE=from-environment
     export CLFUSION_DEVICE
-    refuses "the environment names the device" 1 "from-environment" devices
+    refuses "the environment names the device" 1 "from-environment" selftest
+    accepts "the list does not depend on the environment" devices
+    shows "the list tells why none is picked" 'CLFUSION_DEVICE is "from-environment"'
+    check "the list picks none" not_in_stdout "^choice *picked"
+    shows "the list has devices" "possible"
+    accepts "the list as JSON without a pick" devices --json
+    check "devices --json without a pick is JSON" is_json "$work/stdout"
     unset CLFUSION_DEVICE
+    refuses "an option names no device" 1 "choose another --device" devices --device no-such-device
+    check "no driver is missing" not_in_stderr "install"
     mkdir -p "$work/no_drivers"
     if (
         OCL_ICD_VENDORS=$work/no_drivers
@@ -242,6 +262,13 @@ inspection() {
     head -c 100 "$data/llava_basic/model.safetensors" >"$work/broken/model.safetensors"
     refuses "a cut checkpoint" 1 "safetensors" inspect "$work/broken"
     refuses "an unknown family" 1 "unsupported" inspect "$data/llava_basic" --family frobnicator
+    check "the advice is about --family" grep -q "give --family another name" "$work/stderr"
+    refuses "a value of --set" 1 "give --set another value" inspect "$data/llava_basic" --set projector_hidden_act=foo
+    mkdir -p "$work/activation"
+    cp "$data/llava_basic/model.safetensors" "$work/activation/"
+    sed 's/"model_type": "llava",/&"projector_hidden_act": "foo",/' "$data/llava_basic/config.json" \
+        >"$work/activation/config.json"
+    refuses "the same value in the file" 1 "choose another checkpoint" inspect "$work/activation"
     mkdir -p "$work/hostile"
     cp "$data/llava_basic/model.safetensors" "$work/hostile/"
     printf '{"model_type": "a\\nb\\u001b[31m"}' >"$work/hostile/config.json"
@@ -281,6 +308,7 @@ tolerance() {
 }
 
 llava="$data/llava_basic"
+fusion="$data/llava_fusion_mlp"
 
 running() {
     vision=$llava/in_vision.npy
@@ -345,7 +373,6 @@ types() {
     check "f16 equals f32" same_values "$out/t_f16.npy" "$out/t_f32.npy" 1e-6
     check "a missing batch is missing in the output" grep -q "(2, 56)" "$out/t_rows.npy"
 
-    fusion=$data/llava_fusion_mlp
     ids=$(npy_values "$fusion/in_text_ids.npy" | tr '\n' ' ')
     shape=$(npy_header "$fusion/in_text_ids.npy" | sed "s/.*'shape': \(([^)]*)\).*/\1/")
     for id in $ids; do bytes 1 "\\$(printf %03o "$id")"; done | write_npy "$out/u8.npy" '|u1' "$shape"
@@ -403,7 +430,117 @@ failures() {
         --family frobnicator
     keeps "a newline in a name" "want one of vision" "$llava" --input "vi
 sion=$vision" --output "tokens=$out/old.npy"
+    keeps "a folder as the profile" "there is a folder" "$llava" --input "vision=$vision" \
+        --output "tokens=$out/old.npy" --profile "$in"
+    keeps "a folder as one of two outputs" "there is a folder" "$fusion" --input "vision=$fusion/in_vision.npy" \
+        --input "text_ids=$fusion/in_text_ids.npy" --output "fused=$out/old.npy" --output "tokens=$in"
+    special "$in"
+    full_stdout
+    later_failure
     rm -rf "$out" "$in"
+}
+
+# rename would replace what is no file.
+special() { # FOLDER
+    mkfifo "$1/fifo"
+    keeps "a FIFO as output" "device, pipe or socket" "$llava" --input "vision=$vision" --output "tokens=$1/fifo"
+    keeps "a FIFO as profile" "device, pipe or socket" "$llava" --input "vision=$vision" \
+        --output "tokens=$out/old.npy" --profile "$1/fifo"
+    refuses "a FIFO as profile of the bench" 1 "device, pipe or socket" bench cast --repeat 1 --profile "$1/fifo"
+    check "the FIFO is still there" [ -p "$1/fifo" ]
+    if mknod "$1/device" c 1 3 2>/dev/null; then
+        keeps "a device as profile" "device, pipe or socket" "$llava" --input "vision=$vision" \
+            --output "tokens=$out/old.npy" --profile "$1/device"
+        check "the device is still there" [ -c "$1/device" ]
+    else
+        skipped=$((skipped + 1))
+        echo "skipped: only root makes devices"
+    fi
+}
+
+# Who cannot be told of the result gets none.
+full_stdout() {
+    if [ -w /dev/full ]; then
+        "$command" run "$llava" --input "vision=$vision" --output "tokens=$out/t.npy" --profile "$out/p.json" \
+            >/dev/full 2>"$work/stderr"
+        check "a full stdout fails the run" [ $? -eq 1 ]
+        check "a full stdout is one line" one_line
+        check "a full stdout: nothing appears" no_leftovers "$out" old.npy
+        "$command" bench cast --repeat 1 --profile "$out/p.json" >/dev/full 2>"$work/stderr"
+        check "a full stdout fails the bench" [ $? -eq 1 ]
+        check "a full stdout of the bench: nothing appears" no_leftovers "$out" old.npy
+    fi
+    "$command" run "$llava" --input "vision=$vision" --output "tokens=$out/t.npy" >&- 2>"$work/stderr"
+    check "a closed stdout fails the run" [ $? -eq 1 ]
+    check "a closed stdout: nothing appears" no_leftovers "$out" old.npy
+    # the profile is the first file that the bench opens: it must not take the number of stdout
+    "$command" bench cast --repeat 1 --profile "$out/p.json" >&- 2>"$work/stderr"
+    check "a closed stdout fails the bench" [ $? -eq 1 ]
+    check "a closed stdout of the bench: nothing appears" no_leftovers "$out" old.npy
+}
+
+# A rename that no check foresees: the line names what is there.
+later_failure() {
+    echo old >"$in/fixed.npy"
+    if ! chattr +i "$in/fixed.npy" 2>/dev/null; then
+        skipped=$((skipped + 1))
+        echo "skipped: no immutable files here"
+        return
+    fi
+    run_command 1 run "$fusion" --input "vision=$fusion/in_vision.npy" --input "text_ids=$fusion/in_text_ids.npy" \
+        --output "fused=$out/fused.npy" --output "tokens=$in/fixed.npy" --profile "$out/p.json"
+    check "a later rename that fails: the status" [ "$status" -eq 1 ]
+    check "a later rename that fails: one line" one_line
+    check "a later rename that fails: what is there" grep -q "only written: fused$" "$work/stderr"
+    check "a later rename that fails: nothing else is" no_leftovers "$out" old.npy fused.npy
+    check "a later rename that fails: the old file" grep -q '^old$' "$in/fixed.npy"
+    chattr -i "$in/fixed.npy"
+    rm -f "$out/fused.npy"
+}
+
+# Inputs that no output asks for are not looked at: no memory, no rule of their shape.
+unneeded() {
+    out=$work/out
+    in=$work/in
+    mkdir -p "$out" "$in"
+    bytes 0 x | write_npy "$in/zero.npy" '<f4' '(1, 0, 56)'
+    bytes 0 x | write_npy "$in/ids.npy" '<i8' '(1, 0)'
+    bytes 8192 '\000\000\200\077' | write_npy "$in/text.npy" '<f4' '(1, 1024, 8)'
+    set -- run "$fusion" --input "vision=$fusion/in_vision.npy" --output "tokens=$out/t.npy" --repeat 1 --json
+    accepts "no text" "$@"
+    memory=$(grep -o '"peak_device_bytes": [0-9]*' "$work/stdout")
+    accepts "text that is not needed" "$@" --input "text_ids=$in/text.npy"
+    check "text that is not needed takes no memory" grep -q "$memory\$\|$memory," "$work/stdout"
+    accepts "empty text that is not needed" "$@" --input "text_ids=$in/zero.npy"
+    refuses "empty text that is needed" 1 "[1, 0]" run "$fusion" --input "vision=$fusion/in_vision.npy" \
+        --input "text_ids=$in/ids.npy" --output "fused=$out/t.npy"
+    rm -rf "$out" "$in"
+}
+
+# A signal while a file is open: it has no name yet, so nothing is left.
+interrupted() {
+    out=$work/out
+    mkdir -p "$out"
+    "$command" bench cast --repeat 1000000 --profile "$out/p.json" >"$work/stdout" 2>"$work/stderr" &
+    bench=$!
+    tries=0
+    # shellcheck disable=SC2010 # the links' targets, not the names
+    until ls -l "/proc/$bench/fd" 2>/dev/null | grep -q "$out/" || [ -n "$(ls -A "$out")" ] || [ "$tries" -ge 100 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+    named=$(ls -A "$out")
+    check "the profile is opened before the rounds" [ "$tries" -lt 100 ]
+    kill -TERM "$bench"
+    wait "$bench" 2>/dev/null
+    check "a signal ends the bench" [ $? -gt 128 ]
+    if [ -z "$named" ]; then
+        check "a signal leaves nothing" no_leftovers "$out"
+    else
+        skipped=$((skipped + 1))
+        echo "skipped: this file system has no files without a name"
+    fi
+    rm -rf "$out"
 }
 
 suite() {
@@ -430,6 +567,18 @@ suite() {
     check "bench --json is JSON" is_json "$work/stdout"
     shows "bench measures the peak" '"peak_fma_gflops"'
     refuses "an unknown case" 1 "no_such_case" bench no_such_case
+    mkdir -p "$work/out"
+    accepts "selftest takes the common options" selftest --repeat 2 --family llava --set a=b \
+        --profile "$work/out/selftest.json"
+    check "the profile of the selftest is JSON" is_json "$work/out/selftest.json"
+    check "the profile of the selftest has kernels" grep -q '"ph": "X"' "$work/out/selftest.json"
+    accepts "bench takes the common options" bench cast --repeat 2 --family llava --set a=b \
+        --profile "$work/out/bench.json"
+    check "the profile of the bench has kernels" grep -q '"ph": "X"' "$work/out/bench.json"
+    check "no temporary file is left" no_leftovers "$work/out" bench.json selftest.json
+    refuses "a folder as profile of the bench" 1 "there is a folder" bench cast --repeat 1 --profile "$work/out"
+    refuses "a folder as profile of the selftest" 1 "there is a folder" selftest --profile "$work/out"
+    rm -rf "$work/out"
 }
 
 : >"$work/stdout"
@@ -443,6 +592,8 @@ running
 timing
 types
 failures
+unneeded
+interrupted
 suite
 
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -4,9 +4,10 @@
 enum { V = 11, DV = 6, DT = 8 };
 
 /* One Linear of whole numbers and a table of whole numbers, in the type `dtype`. */
-static clf_llava_fusion_desc describe(clf_test *t, clf_dtype dtype)
+static clf_llava_fusion_desc describe(clf_test *t, clf_dtype dtype, clf_dtype storage)
 {
     clf_llava_fusion_desc d = clf_llava_fusion_desc_default();
+    clf_projector_desc *projector = clf_test_memory(t, sizeof *projector);
     float *weight = clf_test_memory(t, DT * DV * sizeof *weight), *table = clf_test_memory(t, V * DT * sizeof *table);
     uint16_t *half = clf_test_memory(t, V * DT * sizeof *half);
 
@@ -16,8 +17,11 @@ static clf_llava_fusion_desc describe(clf_test *t, clf_dtype dtype)
         table[i] = (float)(i + 1); /* every row is another one */
         half[i] = dtype == CLF_F16 ? clf_f32_to_f16(table[i]) : clf_f32_to_bf16(table[i]);
     }
-    d.projector.layer_count = 1;
-    d.projector.layers[0].weight = (clf_host_tensor){ weight, CLF_F32, 2, { DT, DV } };
+    *projector = clf_projector_desc_default();
+    projector->storage = storage;
+    projector->layer_count = 1;
+    projector->layers[0].weight = (clf_host_tensor){ weight, CLF_F32, 2, { DT, DV } };
+    d.projector = projector;
     d.text_embed = (clf_host_tensor){ dtype == CLF_F32 ? (void *)table : (void *)half, dtype, 2, { V, DT } };
     return d;
 }
@@ -49,9 +53,7 @@ static void tokens_stand_first_and_text_after_them(void **state)
     clf_test *t = *state;
 
     for (size_t i = 0; i < CLF_COUNT(types) * CLF_COUNT(storages); i++) {
-        clf_llava_fusion_desc d = describe(t, types[i % CLF_COUNT(types)]);
-
-        d.projector.storage = storages[i / CLF_COUNT(types)];
+        clf_llava_fusion_desc d = describe(t, types[i % CLF_COUNT(types)], storages[i / CLF_COUNT(types)]);
         clf_llava_fusion *m = create(t, &d);
         const clf_tensor vision = clf_test_integers(t, CLF_F32, CLF_DIMS(2, 5, DV), 3);
         const clf_tensor tokens = clf_test_empty(t, CLF_F32, CLF_DIMS(2, 5, DT));
@@ -69,7 +71,7 @@ static void an_id_outside_the_vocabulary_is_named_with_its_place(void **state)
 {
     static const int64_t high[] = { 0, 1, 2, 3, 11, 5 }, low[] = { 0, 1, -1, 3, 4, 5 };
     clf_test *t = *state;
-    clf_llava_fusion_desc d = describe(t, CLF_F32);
+    clf_llava_fusion_desc d = describe(t, CLF_F32, CLF_DTYPE_NONE);
     clf_llava_fusion *m = create(t, &d);
     const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(2, 3, DT));
 
@@ -84,7 +86,7 @@ static void no_text_and_no_tokens_are_a_success(void **state)
 {
     static const int64_t ids[] = { 4, 2 };
     clf_test *t = *state;
-    clf_llava_fusion_desc d = describe(t, CLF_F16);
+    clf_llava_fusion_desc d = describe(t, CLF_F16, CLF_DTYPE_NONE);
     clf_llava_fusion *m = create(t, &d);
     const clf_tensor vision = clf_test_integers(t, CLF_F32, CLF_DIMS(1, 3, DV), 3);
     const clf_tensor tokens = clf_test_empty(t, CLF_F32, CLF_DIMS(1, 3, DT)),
@@ -103,7 +105,7 @@ static void descriptions_and_shapes_that_do_not_fit_are_refused(void **state)
 {
     static const int64_t ids[] = { 1, 2 };
     clf_test *t = *state;
-    clf_llava_fusion_desc d = describe(t, CLF_F32);
+    clf_llava_fusion_desc d = describe(t, CLF_F32, CLF_DTYPE_NONE);
     clf_llava_fusion *m = create(t, &d), *none = NULL;
     clf_error err = { 0 };
     const clf_tensor vision = clf_test_normal(t, CLF_F32, CLF_DIMS(1, 3, DV)),
@@ -119,6 +121,9 @@ static void descriptions_and_shapes_that_do_not_fit_are_refused(void **state)
     d.text_embed.dtype = CLF_DTYPE_NONE;
     assert_int_equal(clf_llava_fusion_create(t->ctx, &d, &none, &err), CLF_INVALID_ARGUMENT);
     assert_string_equal(err.message, "llava_fusion: text_embed is none; want [V, Dt], V of 1 to 2^31 - 1");
+    d.projector = NULL;
+    assert_int_equal(clf_llava_fusion_create(t->ctx, &d, &none, &err), CLF_INVALID_ARGUMENT);
+    assert_string_equal(err.message, "llava_fusion: projector is NULL; want a description");
     clf_llava_fusion_destroy(m);
 }
 

@@ -248,6 +248,23 @@ static void descriptions_that_contradict_themselves_are_refused(void **state)
     refused_desc(t, &d, "projector: layer_count is 0; want 1 to 16");
 }
 
+/* Fields behind struct_size, of a caller that was compiled before they existed, have their defaults. */
+static void a_shorter_description_has_defaults_for_the_rest(void **state)
+{
+    static const int64_t widths[] = { 6, 4, 0 };
+    clf_test *t = *state;
+    clf_projector_desc d = describe(t, widths);
+    char message[120];
+
+    d.storage = CLF_I8; /* no type of weights */
+    d.struct_size = offsetof(clf_projector_desc, storage);
+    clf_projector_destroy(create(t, &d));
+    d.struct_size = sizeof d + 8;
+    snprintf(message, sizeof message, "projector: struct_size is %zu; want %zu: start from the _default() function",
+             sizeof d + 8, sizeof d);
+    refused_desc(t, &d, message);
+}
+
 static void calls_with_wrong_shapes_are_refused(void **state)
 {
     static const int64_t widths[] = { 12, 16, 0 };
@@ -283,6 +300,7 @@ int main(void)
         CLF_TEST(the_norm_stands_before_the_first_linear),
         CLF_TEST(no_tokens_are_a_success),
         CLF_TEST(descriptions_that_contradict_themselves_are_refused),
+        CLF_TEST(a_shorter_description_has_defaults_for_the_rest),
         CLF_TEST(calls_with_wrong_shapes_are_refused),
     };
 

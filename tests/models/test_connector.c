@@ -165,6 +165,7 @@ static void outputs_without_memory_or_with_another_shape_are_refused(void **stat
     clf_connector_enqueue(t->stream, c, &vision, 1, &out, 1);
     clf_test_expect_error(t, CLF_INVALID_ARGUMENT, "llava: tokens is f32[1, 2, 12]; want f32[1, 3, 12], as planned");
     blind.host = NULL;
+    out.tensor = clf_tensor_shape(CLF_F32, CLF_DIMS(1, 3, 12));
     assert_int_equal(clf_connector_run(t->stream, c, &blind, 1, &out, 1, &err), CLF_INVALID_ARGUMENT);
     assert_string_equal(err.message, "llava: vision has no memory; want tensor.mem or host");
     clf_stream_reset(t->stream);
@@ -173,6 +174,33 @@ static void outputs_without_memory_or_with_another_shape_are_refused(void **stat
     assert_string_equal(err.message, "llava: tokens is wanted as i64; want f32, f16 or bf16");
     assert_int_equal(clf_connector_plan(c, &vision, 1, NULL, 0, &err), CLF_INVALID_ARGUMENT);
     assert_string_equal(err.message, "llava: no output is asked for; want at least one");
+    clf_connector_destroy(c);
+}
+
+/* run once took the memory of an output for as large as the planned shape, whatever shape the caller had stated: 64
+ * rows went into memory for three. */
+static void a_shape_that_run_is_told_must_come_out(void **state)
+{
+    clf_test *t = *state;
+    memory_source s;
+    clf_error err = { 0 };
+    float result[3 * 12 + 1];
+    memory_source_fill(t, &s, llava_rows);
+    clf_connector *c = memory_connector(t, &s, LLAVA, NULL);
+    const clf_value vision = values_of(t, "vision", CLF_DIMS(1, 64, 8)),
+                    fits = values_of(t, "vision", CLF_DIMS(1, 3, 8));
+    clf_value out = { "tokens", clf_tensor_shape(CLF_F32, CLF_DIMS(1, 3, 12)), result };
+
+    for (size_t i = 0; i < CLF_COUNT(result); i++)
+        result[i] = 42.0F;
+    assert_int_equal(clf_connector_run(t->stream, c, &vision, 1, &out, 1, &err), CLF_INVALID_ARGUMENT);
+    assert_string_equal(err.message, "llava: tokens is f32[1, 3, 12]; want f32[1, 64, 12], as planned");
+    for (size_t i = 0; i < CLF_COUNT(result); i++)
+        assert_true(result[i] == 42.0F);
+    assert_int_equal(clf_connector_run(t->stream, c, &fits, 1, &out, 1, &err), CLF_OK);
+    assert_true(result[0] != 42.0F && result[3 * 12] == 42.0F);
+    out.tensor = (clf_tensor){ .dtype = CLF_F32 }; /* whatever comes out */
+    assert_int_equal(clf_connector_run(t->stream, c, &fits, 1, &out, 1, &err), CLF_OK);
     clf_connector_destroy(c);
 }
 
@@ -361,6 +389,7 @@ int main(void)
         CLF_TEST(placeholders_that_do_not_match_are_counted),
         CLF_TEST(picture_sizes_are_refused_until_packing_is_built),
         CLF_TEST(outputs_without_memory_or_with_another_shape_are_refused),
+        CLF_TEST(a_shape_that_run_is_told_must_come_out),
         CLF_TEST(a_batch_left_out_is_left_out_of_the_result),
         CLF_TEST(both_outputs_at_once_equal_each_alone),
         CLF_TEST(device_memory_and_host_memory_give_the_same_bits),

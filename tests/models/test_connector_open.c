@@ -63,8 +63,15 @@ static void an_unsupported_family_is_named_with_those_there_are(void **state)
     clf_connector_options options = clf_connector_options_default();
     clf_test *t = *state;
     memory_source s;
+    char last[40];
+    clf_connector *c = NULL;
+    clf_error err = { 0 };
 
     memory_source_fill(t, &s, llava_rows);
+    assert_int_equal(clf_connector_create(t->ctx, &s.source, NULL, 0, NULL, &c, &err), CLF_INVALID_ARGUMENT);
+    snprintf(last, sizeof last, ", %s", clf_family_name(clf_family_count() - 1));
+    assert_true(strlen(err.message) > strlen(last)); /* the list is not cut */
+    assert_string_equal(err.message + strlen(err.message) - strlen(last), last);
     memory_refused(t, &s, "{\"model_type\": \"blip-9\"}", NULL, CLF_UNSUPPORTED,
                    "connector: model_type is blip-9, which is unsupported; want one of " LIST);
     memory_refused(t, &s, NULL, NULL, CLF_INVALID_ARGUMENT,
@@ -81,7 +88,7 @@ static void an_unsupported_family_is_named_with_those_there_are(void **state)
 
 static void the_list_of_families_is_complete(void **state)
 {
-    char list[400];
+    char list[CLF_MESSAGE_BYTES];
     size_t used = 0;
 
     (void)state;
@@ -107,14 +114,14 @@ static void a_leading_model_is_stripped(void **state)
     assert_string_equal(family_of(t, &s, NULL, "llava"), "llava");
 }
 
-static void every_matrix_read_is_given_back(void **state)
+static void every_weight_read_is_given_back(void **state)
 {
     clf_test *t = *state;
     memory_source s;
 
     memory_source_fill(t, &s, llava_rows);
     clf_connector_destroy(memory_connector(t, &s, "{\"model_type\": \"llava\"}", NULL));
-    assert_int_equal(s.done_bytes, (12 * 8 + 12 * 12) * sizeof(float));
+    assert_int_equal(s.done_bytes, (12 * 8 + 12 + 12 * 12 + 12) * sizeof(float));
 }
 
 static void tensors_that_do_not_fit_are_named(void **state)
@@ -234,8 +241,17 @@ static void options_out_of_range_are_refused(void **state)
     options.storage = CLF_I8;
     memory_refused(t, &s, "{\"model_type\": \"llava\"}", &options, CLF_UNSUPPORTED,
                    "connector: storage is i8; want f32, f16, bf16 or none");
+    options.storage = CLF_DTYPE_NONE;
+    options.layer = -1;
+    memory_refused(t, &s, "{\"model_type\": \"llava\"}", &options, CLF_INVALID_ARGUMENT,
+                   "connector: layer is -1; want 0 or more");
+    options.layer = 2;
+    memory_refused(t, &s, "{\"model_type\": \"llava\"}", &options, CLF_INVALID_ARGUMENT,
+                   "llava: layer is 2; want 0: the family has 1 layer");
+    options.struct_size = offsetof(clf_connector_options, layer); /* a caller that knows no layer yet */
+    clf_connector_destroy(memory_connector(t, &s, "{\"model_type\": \"llava\"}", &options));
     options.struct_size = 0;
-    snprintf(message, sizeof message, "connector: struct_size is 0; want %zu, from clf_connector_options_default",
+    snprintf(message, sizeof message, "connector: struct_size is 0; want %zu: start from the _default() function",
              sizeof options);
     memory_refused(t, &s, "{\"model_type\": \"llava\"}", &options, CLF_INVALID_ARGUMENT, message);
 }
@@ -257,12 +273,16 @@ static void a_description_has_the_widths_of_the_checkpoint(void **state)
     assert_string_equal(info.family, "mlp_projection");
     assert_string_equal(info.module, "projector");
     assert_int_equal(info.parameters, 12 * 16 + 12 + 10 * 12 + 10);
+    assert_int_equal(info.f32_parameters, 12 + 10);
     assert_int_equal(info.weight_bytes, (12 * 16 + 10 * 12) * 2 + (12 + 10) * 4);
     assert_int_equal(info.input_count, 2);
     assert_string_equal(info.inputs[0].name, "vision");
     assert_string_equal(info.inputs[0].shape, "[B, N, 4]");
     assert_string_equal(info.inputs[0].types, "f32 f16 bf16 f64");
     assert_false(info.inputs[0].optional);
+    assert_string_equal(info.inputs[0].needed_by, "tokens fused");
+    assert_string_equal(info.inputs[1].needed_by, "fused");
+    assert_string_equal(info.inputs[1].taken_by, "");
     assert_true(info.inputs[1].optional);
     assert_string_equal(info.outputs[0].shape, "[B, N/4, 10]");
     assert_string_equal(info.outputs[1].name, "fused");
@@ -297,7 +317,7 @@ int main(void)
         CLF_TEST(an_unsupported_family_is_named_with_those_there_are),
         CLF_TEST(the_list_of_families_is_complete),
         CLF_TEST(a_leading_model_is_stripped),
-        CLF_TEST(every_matrix_read_is_given_back),
+        CLF_TEST(every_weight_read_is_given_back),
         CLF_TEST(tensors_that_do_not_fit_are_named),
         CLF_TEST(a_width_in_the_configuration_must_be_the_tensors),
         CLF_TEST(an_option_of_a_module_must_agree_with_the_tensors),

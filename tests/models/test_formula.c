@@ -103,6 +103,59 @@ static void what_cannot_be_evaluated_says_why(void **state)
     assert_int_equal(clf_formula_shape("family", "y", "[s*T]", &l, &whole, &dims, &err), CLF_INVALID_ARGUMENT);
 }
 
+static void no_letter_overwrites_another_when_there_is_no_room(void **state)
+{
+    clf_letters l = { 0 };
+    clf_dims whole, dims;
+    clf_error err = { 0 };
+
+    (void)state;
+    for (int i = 0; i < CLF_MAX_LETTERS; i++) {
+        const char name[] = { (char)('A' + i / 26), (char)('a' + i % 26), '\0' };
+        assert_non_null(clf_letters_set(&l, name, i));
+    }
+    assert_null(clf_letters_set(&l, "Z", 7));
+    assert_int_equal(bind("vision", "[Z]", CLF_DIMS(7), &l, &whole, &err), CLF_INTERNAL);
+    assert_string_equal(err.message, "family: Z is one letter more than 32; want a larger CLF_MAX_LETTERS");
+    assert_int_equal(l.item[CLF_MAX_LETTERS - 1].value, CLF_MAX_LETTERS - 1);
+    assert_null(l.item[CLF_MAX_LETTERS - 1].bound_by);
+    assert_int_equal(clf_formula_shape("family", "y", "[Aa, Z]", &l, &whole, &dims, &err), CLF_INTERNAL);
+    assert_string_equal(err.message, "family: y is [Aa, Z]; want a value for each letter");
+}
+
+static void a_letter_that_follows_from_another_input_is_compared(void **state)
+{
+    clf_letters l = widths();
+    clf_error err = { 0 };
+
+    (void)state;
+    assert_int_equal(clf_letters_bind(&l, "family", "M", 9, "grid", &err), CLF_OK);
+    assert_int_equal(clf_letters_bind(&l, "family", "M", 9, "image_sizes", &err), CLF_OK);
+    assert_int_equal(clf_letters_bind(&l, "family", "M", 8, "image_sizes", &err), CLF_INVALID_ARGUMENT);
+    assert_string_equal(err.message, "family: M of grid is 9; want 8, as image_sizes says");
+    assert_int_equal(clf_letters_bind(&l, "family", "Dv", 8, "grid", &err), CLF_INVALID_ARGUMENT);
+    assert_string_equal(err.message, "family: Dv of the checkpoint is 40; want 8, as grid says");
+}
+
+static void forms_are_taken_in_their_order_but_whole_before_without_batch(void **state)
+{
+    clf_letters l = widths(), m = widths();
+    clf_dims whole, dims;
+    clf_error err = { 0 };
+    char text[64];
+
+    (void)state;
+    assert_int_equal(bind("media", "[B, I, M, Dv] | [B, M, Dv]", CLF_DIMS(2, 3, 40), &l, &whole, &err), CLF_OK);
+    assert_int_equal(whole.rank, 3);
+    assert_null(clf_letters_find(&l, "I"));
+    assert_int_equal(clf_formula_shape("family", "y", "[I*M] | [M + 1]", &l, &whole, &dims, &err), CLF_OK);
+    assert_int_equal(dims.dim[0], 4);
+    assert_int_equal(bind("media", "[B, I, M, Dv] | [B, M, Dv]", CLF_DIMS(7, 40), &m, &whole, &err), CLF_OK);
+    assert_true(clf_shape_is(clf_tensor_shape(CLF_F32, whole), CLF_DIMS(1, 7, 40)));
+    clf_formula_text("[I*M, s] | [M]", &l, text, sizeof text);
+    assert_string_equal(text, "[I*M, 4] or [M]");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +163,9 @@ int main(void)
         cmocka_unit_test(letters_are_bound_once_and_compared_after),
         cmocka_unit_test(a_batch_may_be_left_out_where_the_formula_has_one),
         cmocka_unit_test(what_cannot_be_evaluated_says_why),
+        cmocka_unit_test(no_letter_overwrites_another_when_there_is_no_room),
+        cmocka_unit_test(a_letter_that_follows_from_another_input_is_compared),
+        cmocka_unit_test(forms_are_taken_in_their_order_but_whole_before_without_batch),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
