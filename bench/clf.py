@@ -10,7 +10,7 @@ DTYPES = {np.dtype(np.float32): F32, np.dtype(np.float16): F16}
 
 
 class Error(c.Structure):
-    _fields_ = [("status", c.c_int), ("line", c.c_int), ("file", c.c_char_p), ("message", c.c_char * 500)]
+    _fields_ = [("status", c.c_int), ("line", c.c_int), ("file", c.c_char_p), ("message", c.c_char * 1500)]
 
 
 class Tensor(c.Structure):
@@ -70,8 +70,6 @@ class Library:
         self.lib.clf_context_device.restype = c.POINTER(DeviceInfo)
         self.lib.clf_context_gemm.restype = c.c_char_p
         self.lib.clf_version.restype = c.c_char_p
-        self.lib.clf_context_desc_default.restype = ContextDesc
-        self.lib.clf_connector_options_default.restype = ConnectorOptions
         self.lib.clf_connector_flop.restype = c.c_uint64
         self.lib.clf_tensor_shape.restype = Tensor
         self.lib.clf_tensor_shape.argtypes = [c.c_int, Dims]
@@ -81,9 +79,7 @@ class Library:
         self.lib.clf_upload.argtypes = [c.c_void_p, c.c_void_p, Tensor]
         self.lib.clf_download.argtypes = [c.c_void_p, Tensor, c.c_void_p]
 
-        desc = self.lib.clf_context_desc_default()
-        desc.device = device.encode() if device else None
-        desc.gemm = gemm
+        desc = ContextDesc(struct_size=c.sizeof(ContextDesc), device=device.encode() if device else None, gemm=gemm)
         self.context, self.stream = c.c_void_p(), c.c_void_p()
         self.check(self.lib.clf_context_create(c.byref(desc), c.byref(self.context), c.byref(self.error)))
         self.check(self.lib.clf_stream_create(self.context, None, c.byref(self.stream), c.byref(self.error)))
@@ -130,9 +126,8 @@ class Connector:
 
         source = Source(None, b"compare", COUNT(lambda _: len(names)), NAME(lambda _, i: names[i]), FIND(find), None)
         text = json.dumps(config).encode()
-        options = lib.clf_connector_options_default()
-        options.family = family.encode() if family else None
-        options.storage = storage
+        options = ConnectorOptions(struct_size=c.sizeof(ConnectorOptions), family=family.encode() if family else None,
+                                   storage=storage)
         self.handle = c.c_void_p()
         library.check(lib.clf_connector_create(library.context, c.byref(source), text, c.c_size_t(len(text)),
                                                c.byref(options), c.byref(self.handle), c.byref(library.error)))

@@ -2,6 +2,8 @@
 #ifndef CLFUSION_CONNECTOR_H
 #define CLFUSION_CONNECTOR_H
 
+#include <string.h>
+
 #include <clfusion/context.h>
 #include <clfusion/source.h>
 #include <clfusion/stream.h>
@@ -20,7 +22,15 @@ typedef struct clf_connector_options {
     size_t set_count;
 } clf_connector_options;
 
-CLF_API clf_connector_options clf_connector_options_default(void);
+/** All defaults. */
+static inline clf_connector_options clf_connector_options_default(void)
+{
+    clf_connector_options options;
+
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    return options;
+}
 
 /**
  * Opens the connector of a checkpoint and packs its weights.  Only the connector's own tensors are read.

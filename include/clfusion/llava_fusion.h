@@ -2,6 +2,8 @@
 #ifndef CLFUSION_LLAVA_FUSION_H
 #define CLFUSION_LLAVA_FUSION_H
 
+#include <string.h>
+
 #include <clfusion/projector.h>
 
 CLF_BEGIN_DECLS
@@ -15,7 +17,16 @@ typedef struct clf_llava_fusion_desc {
     clf_host_tensor text_embed;          /* [V, Dt]; kept on the device in the projector's storage type */
 } clf_llava_fusion_desc;
 
-CLF_API clf_llava_fusion_desc clf_llava_fusion_desc_default(void);
+/** Nothing set. */
+static inline clf_llava_fusion_desc clf_llava_fusion_desc_default(void)
+{
+    clf_llava_fusion_desc desc;
+
+    memset(&desc, 0, sizeof desc);
+    desc.struct_size = sizeof desc;
+    return desc;
+}
+
 CLF_API CLF_MUST_USE clf_status clf_llava_fusion_create(clf_context *ctx, const clf_llava_fusion_desc *desc,
                                                         clf_llava_fusion **m, clf_error *err);
 CLF_API void clf_llava_fusion_destroy(clf_llava_fusion *m); /* takes NULL */

@@ -2,6 +2,8 @@
 #ifndef CLFUSION_PROJECTOR_H
 #define CLFUSION_PROJECTOR_H
 
+#include <string.h>
+
 #include <clfusion/activation.h>
 #include <clfusion/context.h>
 #include <clfusion/source.h>
@@ -41,7 +43,18 @@ typedef struct clf_projector_desc {
     const clf_tensor_source *source; /* told when host memory has been read; NULL: nobody */
 } clf_projector_desc;
 
-CLF_API clf_projector_desc clf_projector_desc_default(void);
+/** The defaults above; nothing else set. */
+static inline clf_projector_desc clf_projector_desc_default(void)
+{
+    clf_projector_desc desc;
+
+    memset(&desc, 0, sizeof desc);
+    desc.struct_size = sizeof desc;
+    desc.compress_ratio = 1;
+    desc.norm_eps = 1e-5F;
+    desc.activation = CLF_GELU;
+    return desc;
+}
 
 /** Checks that the layers' widths follow each other, then packs the weights.  *p is NULL after an error. */
 CLF_API CLF_MUST_USE clf_status clf_projector_create(clf_context *ctx, const clf_projector_desc *desc,

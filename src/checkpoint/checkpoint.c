@@ -175,7 +175,8 @@ static clf_status open_tensors(clf_checkpoint *c, const char *single, const char
         return open_single(c, single, err);
     if (clf_file_there(index))
         return open_index(c, index, err);
-    return CLF_FAIL(err, CLF_IO, "%s: folder has neither %s nor %s; want one of them (GGUF is unsupported in this version)",
+    return CLF_FAIL(err, CLF_IO,
+                    "%s: folder has neither %s nor %s; want one of them (GGUF is unsupported in this version)",
                     c->folder, SINGLE_NAME, INDEX_NAME);
 }
 

@@ -18,11 +18,6 @@ struct clf_llava_fusion {
     clf_tensor text_embed; /* [V, Dt] */
 };
 
-clf_llava_fusion_desc clf_llava_fusion_desc_default(void)
-{
-    return (clf_llava_fusion_desc){ .struct_size = sizeof(clf_llava_fusion_desc) };
-}
-
 const clf_projector *clf_llava_fusion_projector(const clf_llava_fusion *m)
 {
     return m->projector;

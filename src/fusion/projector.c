@@ -24,16 +24,6 @@ struct clf_projector {
     clf_linear_weight *layers[CLF_PROJECTOR_MAX_LAYERS];
 };
 
-clf_projector_desc clf_projector_desc_default(void)
-{
-    return (clf_projector_desc){
-        .struct_size = sizeof(clf_projector_desc),
-        .compress_ratio = 1,
-        .norm_eps = 1e-5F,
-        .activation = CLF_GELU,
-    };
-}
-
 int64_t clf_projector_vision_width(const clf_projector *p)
 {
     return clf_linear_weight_in(p->layers[0]) / p->compress_ratio;

@@ -9,11 +9,6 @@
 
 #define CLF_OP "connector"
 
-clf_connector_options clf_connector_options_default(void)
-{
-    return (clf_connector_options){ .struct_size = sizeof(clf_connector_options) };
-}
-
 void clf_connector_destroy(clf_connector *c)
 {
     if (c == NULL)

@@ -125,7 +125,8 @@ static void paths_that_hold_no_checkpoint_are_refused(void **state)
     write_text(at(f, "nothing"), "");
     refused(at(f, "nothing"), CLF_BAD_FILE, "file is 0 bytes");
     write_text(at(f, "model.gguf"), "GGUF\3   ");
-    refused(at(f, "model.gguf"), CLF_UNSUPPORTED, "file is GGUF, which is unsupported in this version; want safetensors");
+    refused(at(f, "model.gguf"), CLF_UNSUPPORTED,
+            "file is GGUF, which is unsupported in this version; want safetensors");
     assert_int_equal(mkfifo(at(f, "fifo"), 0666), 0);
     refused(at(f, "fifo"), CLF_IO, "want a regular file"); /* and does not wait for a writer */
     new_folder(f, "empty");

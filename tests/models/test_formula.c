@@ -152,6 +152,9 @@ static void forms_are_taken_in_their_order_but_whole_before_without_batch(void *
     assert_int_equal(dims.dim[0], 4);
     assert_int_equal(bind("media", "[B, I, M, Dv] | [B, M, Dv]", CLF_DIMS(7, 40), &m, &whole, &err), CLF_OK);
     assert_true(clf_shape_is(clf_tensor_shape(CLF_F32, whole), CLF_DIMS(1, 7, 40)));
+    assert_int_equal(bind("media", "[B', I, M, Dv] | [B, M, Dv]", CLF_DIMS(5, 2, 3, 40), &l, &whole, &err), CLF_OK);
+    assert_int_equal(clf_formula_shape("family", "y", "[I*M] | [M + 1]", &l, &whole, &dims, &err), CLF_OK);
+    assert_int_equal(dims.dim[0], 6);
     clf_formula_text("[I*M, s] | [M]", &l, text, sizeof text);
     assert_string_equal(text, "[I*M, 4] or [M]");
 }
