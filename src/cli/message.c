@@ -5,7 +5,7 @@
 #include "cli/cli.h"
 #include "core/text.h"
 
-enum { LINE_BYTES = 1000 };
+enum { LINE_BYTES = CLF_MESSAGE_BYTES + 300 };
 
 /* A message may quote what the user typed: whatever it holds, it stays one line. */
 static void print_line(char *line)
