@@ -2,9 +2,9 @@
 # Sourced by demo.sh, test.sh and .ci/run from the top folder: packages, the private OpenCL folder, the build.
 # On Debian and Ubuntu missing packages are installed; elsewhere what to install is said, and the script stops.
 
-# What building, testing and running on the CPU takes.  CLBlast and the OpenCL loader are opened at run time.
+# What building and running on the CPU takes; the tests name cmocka.  CLBlast and the OpenCL loader are opened at run time.
 CLF_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config opencl-c-headers ocl-icd-libopencl1 pocl-opencl-icd
-libclblast1 libjsmn-dev libmd-dev libcmocka-dev"
+libclblast1 libjsmn-dev libmd-dev"
 
 clf_say() { printf '%s\n' "$*" >&2; }
 
@@ -59,7 +59,7 @@ clf_explain_packages()
 }
 
 # Packages of this project and those named.  CLFUSION_SETUP=skip trusts the machine as it is.
-# shellcheck disable=SC2120 # demo.sh and test.sh name none
+# shellcheck disable=SC2120 # demo.sh names none
 clf_setup()
 {
     [ "${CLFUSION_SETUP:-}" != skip ] || return 0
@@ -98,7 +98,10 @@ clf_build()
     folder=$1
     shift
     mkdir -p "$folder"
-    cmake -S . -B "$folder" -G Ninja "$@" >"$folder/configure.log" 2>&1 || {
+    generator="-G Ninja"
+    [ ! -e "$folder/CMakeCache.txt" ] || generator="" # as it was made
+    # shellcheck disable=SC2086 # two words or none
+    cmake -S . -B "$folder" $generator "$@" >"$folder/configure.log" 2>&1 || {
         cat "$folder/configure.log" >&2
         clf_stop "cmake could not configure $folder"
     }

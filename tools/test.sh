@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . tools/setup.sh
 
-clf_setup
+clf_setup libcmocka-dev
 clf_only_pocl
 build=${CLF_BUILD:-build/test}
 clf_build "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCLFUSION_TESTS=ON "$@"

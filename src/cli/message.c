@@ -1,6 +1,7 @@
 /* The one line that a failing run prints. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "core/text.h"
@@ -45,7 +46,10 @@ int clf_cli_fail(const clf_error *err, const char *advice)
     char line[LINE_BYTES];
     const char *general = advice_for(err->status);
 
-    (void)clf_format(line, sizeof line, "%s; %s", err->message, general != NULL ? general : advice);
+    if (strstr(err->message, "; install ") != NULL) /* it says already what to do */
+        (void)clf_format(line, sizeof line, "%s", err->message);
+    else
+        (void)clf_format(line, sizeof line, "%s; %s", err->message, general != NULL ? general : advice);
     print_line(line);
     return CLF_EXIT_FAILED;
 }

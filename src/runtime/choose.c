@@ -94,8 +94,7 @@ clf_status clf_device_pick(const char *selector, clf_device *devices, size_t cou
     if (count == 0)
         return CLF_FAIL(err, CLF_UNSUPPORTED, "no OpenCL device: no platform has one; install a driver, for CPUs pocl");
     if (candidates == 0)
-        return CLF_FAIL(err, CLF_UNSUPPORTED,
-                        "device: \"%s\" fits none of %zu OpenCL devices; `clfusion devices` lists them",
+        return CLF_FAIL(err, CLF_UNSUPPORTED, "device: \"%s\" fits none of %zu OpenCL devices",
                         clf_text_quote(selector, strlen(selector)).text, count);
     explain(&s, candidates, count, &devices[best].info);
     devices[best].info.picked = true;
