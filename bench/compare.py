@@ -46,6 +46,7 @@ def limit_threads(count):
         sys.exit(f"compare: --threads is {count}; want at most {len(cores)}, the cores of this machine")
     os.sched_setaffinity(0, cores)
     os.environ["OMP_NUM_THREADS"] = os.environ["POCL_MAX_PTHREAD_COUNT"] = str(count)
+    os.environ.setdefault("POCL_AFFINITY", "1")  # the peers pin their threads unasked; pocl does not
     if not os.environ.get("OCL_ICD_VENDORS") and not os.environ.get("CLFUSION_DEVICE"):
         folder = ROOT / "build/icd/pocl"  # made by tools/demo.sh and tools/test.sh
         if folder.is_dir():

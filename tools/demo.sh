@@ -15,6 +15,7 @@ out=build/demo
 clf_say "building (about 20 seconds) ..."
 clf_build "$build" -DCMAKE_BUILD_TYPE=Release -DCLFUSION_TESTS=OFF -DCLFUSION_TOOLS=ON
 mkdir -p "$out"
+export POCL_AFFINITY="${POCL_AFFINITY-1}" # each worker thread on a core of its own
 
 # A number of a flat JSON object: json_number FILE KEY.
 json_number()
