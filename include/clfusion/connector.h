@@ -79,7 +79,8 @@ CLF_API void clf_connector_enqueue(clf_stream *s, const clf_connector *c, const 
 
 /**
  * Plan, enqueue and finish in one call.  An output of rank 0 takes whatever comes out, and its memory has room for it;
- * an output with a shape must have the planned one (CLF_INVALID_ARGUMENT).
+ * an output with a shape must have the planned one (CLF_INVALID_ARGUMENT).  Errors: those of clf_connector_plan and of
+ * the stream, which keeps them; outputs are then undefined.  One thread at a time uses a stream.
  */
 CLF_API CLF_MUST_USE clf_status clf_connector_run(clf_stream *s, const clf_connector *c, const clf_value *inputs,
                                                   size_t input_count, const clf_value *outputs, size_t output_count,
@@ -110,13 +111,15 @@ typedef struct clf_connector_info {
     uint64_t weight_bytes;   /* on the device */
 } clf_connector_info;
 
+/** The description of a connector.  Threads: any. */
 CLF_API clf_connector_info clf_connector_describe(const clf_connector *c);
 
-/** Floating-point operations of one call: two for each multiply-add of its matrix products. */
+/** Floating-point operations of one call: two for each multiply-add of its matrix products; 0 for a call that
+ * clf_connector_plan refuses.  Threads: any. */
 CLF_API uint64_t clf_connector_flop(const clf_connector *c, const clf_value *inputs, size_t input_count,
                                     const clf_value *outputs, size_t output_count);
 
-/** The families and modules that clf_connector_open knows: number, and id of one.  Static storage. */
+/** The families and modules that clf_connector_open knows: number, and id of one (NULL beyond it).  Static storage. */
 CLF_API size_t clf_family_count(void);
 CLF_API const char *clf_family_name(size_t index);
 

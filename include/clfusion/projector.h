@@ -56,22 +56,33 @@ static inline clf_projector_desc clf_projector_desc_default(void)
     return desc;
 }
 
-/** Checks that the layers' widths follow each other, then packs the weights.  *p is NULL after an error. */
+/**
+ * Checks that the layers' widths follow each other, then packs the weights and waits for it.  Host memory is not needed
+ * afterwards.  *p is the caller's to destroy, before the context; NULL after an error.  Threads: any.
+ * Errors: CLF_INVALID_ARGUMENT, CLF_UNSUPPORTED, CLF_OUT_OF_MEMORY, CLF_OUT_OF_DEVICE_MEMORY, CLF_DEVICE_ERROR,
+ * CLF_DEVICE_LOST.
+ */
 CLF_API CLF_MUST_USE clf_status clf_projector_create(clf_context *ctx, const clf_projector_desc *desc,
                                                      clf_projector **p, clf_error *err);
-CLF_API void clf_projector_destroy(clf_projector *p); /* takes NULL */
 
-/** The shape of `tokens` for features of shape `vision`, or the rule they break; needs no device. */
+/** Frees the weights; takes NULL.  Work in flight must have finished. */
+CLF_API void clf_projector_destroy(clf_projector *p);
+
+/** The shape of `tokens` (f32) for features of shape `vision`, or the rule they break (CLF_INVALID_ARGUMENT,
+ * CLF_UNSUPPORTED; *tokens is then absent); needs no device.  Threads: any. */
 CLF_API clf_status clf_projector_check(const clf_projector *p, clf_tensor vision, clf_tensor *tokens, clf_error *err);
 
 /**
  * vision  [..., N, Dv]      f32, f16 or bf16
- * tokens  [..., N / r, Dt]  f32, or the type of vision; may be a view into a longer sequence
+ * tokens  [..., N / r, Dt]  f32, or the type of vision; may be a view into a longer sequence; no overlap with vision
+ *
+ * Ownership, threads, errors and the state of tokens after one: as for every operator, clfusion/stream.h.
  */
 CLF_API void clf_projector_forward(clf_stream *s, const clf_projector *p, clf_tensor vision, clf_tensor tokens);
 
-CLF_API int64_t clf_projector_vision_width(const clf_projector *p); /* Dv */
-CLF_API int64_t clf_projector_text_width(const clf_projector *p);   /* Dt */
+/** Dv, of one token before the merge, and Dt. */
+CLF_API int64_t clf_projector_vision_width(const clf_projector *p);
+CLF_API int64_t clf_projector_text_width(const clf_projector *p);
 
 CLF_END_DECLS
 
