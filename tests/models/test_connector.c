@@ -1,4 +1,5 @@
 /* Calls of connectors: what is planned, what is refused and how, and relations between calls that need no tolerance. */
+#include <math.h>
 #include <stdio.h>
 
 #include "memory_source.h"
@@ -324,6 +325,28 @@ static void half_outputs_are_the_f32_result_rounded(void **state)
     clf_connector_destroy(c);
 }
 
+/* NaN is data: it fills its own token, and the others keep their bits. */
+static void a_nan_in_the_features_stays_in_its_token(void **state)
+{
+    clf_test *t = *state;
+    memory_source s;
+    clf_tensor shape;
+    memory_source_fill(t, &s, llava_rows);
+    clf_connector *c = memory_connector(t, &s, LLAVA, NULL);
+    clf_value in = values_of(t, "vision", CLF_DIMS(1, 9, 8));
+    const float *clean = run_one(t, c, &in, 1, "tokens", &shape);
+    const int64_t Dt = clf_dim(shape, -1);
+
+    ((float *)in.host)[4 * 8 + 3] = NAN;
+    const float *got = run_one(t, c, &in, 1, "tokens", &shape);
+    for (int64_t i = 0; i < 9 * Dt; i++) {
+        assert_int_equal(isnan(got[i]) != 0, i / Dt == 4);
+        if (i / Dt != 4)
+            assert_memory_equal(&got[i], &clean[i], sizeof *got);
+    }
+    clf_connector_destroy(c);
+}
+
 static void no_tokens_and_no_text_are_a_success(void **state)
 {
     clf_test *t = *state;
@@ -395,6 +418,7 @@ int main(void)
         CLF_TEST(device_memory_and_host_memory_give_the_same_bits),
         CLF_TEST(other_types_of_input_hold_the_same_values),
         CLF_TEST(half_outputs_are_the_f32_result_rounded),
+        CLF_TEST(a_nan_in_the_features_stays_in_its_token),
         CLF_TEST(no_tokens_and_no_text_are_a_success),
         CLF_TEST(flop_counts_two_for_each_multiply_add),
         CLF_TEST(a_failed_stream_runs_nothing_and_keeps_its_error),
