@@ -83,10 +83,13 @@ int64_t clf_bench_width(clf_host_tensor t); /* the last dimension */
 double clf_bench_activation(clf_activation activation, double x, double *bound);
 
 extern const clf_bench clf_bench_linear;
+extern const clf_bench clf_bench_attention;
 extern const clf_bench clf_bench_layer_norm;
 extern const clf_bench clf_bench_rms_norm;
 extern const clf_bench clf_bench_l2_norm;
 extern const clf_bench clf_bench_activate;
+extern const clf_bench clf_bench_gated_unit;
+extern const clf_bench clf_bench_similarity;
 extern const clf_bench clf_bench_add;
 extern const clf_bench clf_bench_scale;
 extern const clf_bench clf_bench_copy;

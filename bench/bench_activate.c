@@ -30,6 +30,9 @@ double clf_bench_activation(clf_activation activation, double x, double *bound)
     case CLF_RELU2:
         y = fmax(x, 0.0) * fmax(x, 0.0);
         break;
+    case CLF_TANH:
+        y = tanh(x);
+        break;
     }
     *bound = 4e-6 * fabs(y) + 1e-7 * fmax(1.0, fabs(x));
     return y;

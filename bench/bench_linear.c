@@ -63,6 +63,8 @@ static const clf_bench_case cases[] = {
       CLF_GELU },
     { "linear.qformer", "f32[32,768] f32[768,768] f32[768] -> f32[32,768]", "Q-Former width, 32 queries, bias and GELU",
       CLF_GELU },
+    { "linear.queries", "f32[32,768] f32[27648,768] -> f32[32,27648]", "12 times 2304: weights of 85 MB, from memory",
+      0 },
     { "linear.token", "f32[1,4096] f32[4096,4096] -> f32[1,4096]", "one row: bytes bind", 0 },
 };
 

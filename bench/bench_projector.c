@@ -27,7 +27,7 @@ static clf_status prepare(clf_bench_work *w, clf_error *err)
         desc.norm_eps = (float)norm_eps;
     }
     for (size_t i = first_layer(w); i + 1 < w->operand_count; i += 2)
-        desc.layers[desc.layer_count++] = (clf_projector_layer){ .weight = w->host[i], .bias = w->host[i + 1] };
+        desc.layers[desc.layer_count++] = (clf_linear_layer){ .weight = w->host[i], .bias = w->host[i + 1] };
     CLF_TRY(clf_projector_create(clf_stream_context(w->stream), &desc, &projector, err));
     w->module = projector;
     return CLF_OK;

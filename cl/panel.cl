@@ -2,19 +2,35 @@
  *
  * a  row panels     [ceil(m / MR)][K][MR] f32, made by panel_rows for each product
  * w  column panels  [ceil(N / NR)][K][NR] of CLF_W, made once by panel_pack; NR = 2 CLF_VEC
- * y  a work-item makes the tile of MR rows and NR columns; global (ceil(m / MR), ceil(N / NR)), work-groups of one
+ * y  a work-item makes `batch` tiles of MR rows and NR columns, in blocks of `block` steps of k; global
+ *    (ceil(ceil(m / MR) / batch), ceil(N / NR)), work-groups of one
  *
  * A CPU device runs an item as straight code in explicit vectors: no barriers, no local memory.  Rows are the fast
  * dimension, so neighbouring items share a panel of w, which stays in the second-level cache.  Per k a tile takes two
  * vectors of w and MR broadcasts of a for 2 MR fused multiply-adds.
  *
+ * Weights come from memory while the units multiply: each item fetches its share of what is next.  An item with all
+ * rows (few of them) takes a block of w through all its tiles, from the first-level cache, and fetches the next block;
+ * their sums wait in private memory.  One of many items on the same panel (batch 1, block K) fetches its part of the
+ * next panel.  Both lie right behind: panels and blocks follow each other in w.
+ *
  * An output is one chain of fma in rising k from 0, then the epilogue: its bits depend on its row of x, its row of W and
- * the epilogue's operands, never on M, MR or the place of the row.
+ * the epilogue's operands, never on M, MR, batch, block or the place of the row.
+ *
+ * CLF_PANEL_BATCH  the most tiles of an item
+ * CLF_POCL         set for pocl, whose prefetch() does nothing (3.1, 2026-11); rusticl knows no __builtin_prefetch
  *
  * y and the residual have type CLF_Y and are placed by clf_rows; nothing outside their logical rows and columns is
  * touched.  y may be the residual. */
 
 #define NR (2 * CLF_VEC)
+
+/* A hint, which reads nothing: it may point behind the last panel. */
+#ifdef CLF_POCL
+#define CLF_PANEL_FETCH(at) __builtin_prefetch((private const void *)(size_t)(at))
+#else
+#define CLF_PANEL_FETCH(at) prefetch((at), 1)
+#endif
 
 /* One row of the result: the NR values v, of which columns exist, joined with the residual and stored. */
 static inline void clf_panel_store_row(const clf_fv *v, uint columns, uint has_residual, float scale,
@@ -60,54 +76,78 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
 
 #define CLF_PANEL_ARGUMENTS                                                                                            \
     global const float *a, ulong a_at, global const CLF_TYPE(CLF_W) *w, ulong w_at, uint first_row, uint m, uint N,    \
-        uint K, uint height, global const float *bias, ulong bias_at, uint has_bias, uint act, uint has_residual, float scale,          \
-        global const CLF_TYPE(CLF_Y) *r, clf_rows R, global CLF_TYPE(CLF_Y) *y, clf_rows Y
+        uint K, uint height, uint batch, uint block, global const float *bias, ulong bias_at, uint has_bias, uint act, \
+        uint has_residual, float scale, global const CLF_TYPE(CLF_Y) *r, clf_rows R, global CLF_TYPE(CLF_Y) *y,        \
+        clf_rows Y
 
+/* ahead .. are the bytes to fetch, `step` for each k of each tile: a cache line at most takes one hint, two take two. */
 #define CLF_PANEL_RUN(MR)                                                                                              \
-    kernel void clf_panel_mr##MR(CLF_PANEL_ARGUMENTS)                                                              \
+    kernel void clf_panel_mr##MR(CLF_PANEL_ARGUMENTS)                                                                  \
     {                                                                                                                  \
-        const uint panel = get_global_id(0), n = get_global_id(1) * NR;                                                \
-        clf_fv sum[2 * (MR)], tile[2 * (MR)];                                                                          \
+        const uint panels = (m + (MR) - 1) / (MR), n = get_global_id(1) * NR;                                          \
+        const uint first = get_global_id(0) * batch, last = min(first + batch, panels);                                \
+        const uint step = (NR * sizeof(*w) + panels - 1) / panels;                                                     \
+        clf_fv tile[CLF_PANEL_BATCH][2 * (MR)];                                                                        \
                                                                                                                        \
-        a += a_at + (ulong)panel * K * (MR);                                                                           \
+        a += a_at;                                                                                                     \
         w += w_at + (ulong)n * K;                                                                                      \
-        _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) sum[i] = 0.0f;                                           \
-        for (uint k = 0; k < K; k++, a += (MR), w += NR) {                                                             \
-            const clf_fv w0 = CLF_LOADV(CLF_W)(w, 0), w1 = CLF_LOADV(CLF_W)(w, CLF_VEC);                               \
-            _Pragma("unroll") for (uint i = 0; i < (MR); i++) {                                                        \
-                sum[2 * i] = CLF_FMA((clf_fv)(a[i]), w0, sum[2 * i]);                                                  \
-                sum[2 * i + 1] = CLF_FMA((clf_fv)(a[i]), w1, sum[2 * i + 1]);                                          \
+        for (uint p = first; p < last; p++)                                                                            \
+            for (uint i = 0; i < 2 * (MR); i++)                                                                        \
+                tile[p - first][i] = 0.0f;                                                                             \
+        for (uint begin = 0; begin < K; begin += block) {                                                              \
+            const uint end = min(begin + block, K);                                                                    \
+            global const uchar *ahead = (global const uchar *)(w + (ulong)end * NR) + (ulong)first * (end - begin) * step; \
+            for (uint p = first; p < last; p++) {                                                                      \
+                global const float *x = a + ((ulong)p * K + begin) * (MR);                                             \
+                global const CLF_TYPE(CLF_W) *v = w + (ulong)begin * NR;                                               \
+                clf_fv sum[2 * (MR)];                                                                                  \
+                _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) sum[i] = tile[p - first][i];                     \
+                for (uint k = begin; k < end; k++, x += (MR), v += NR, ahead += step) {                                \
+                    const clf_fv w0 = CLF_LOADV(CLF_W)(v, 0), w1 = CLF_LOADV(CLF_W)(v, CLF_VEC);                       \
+                    CLF_PANEL_FETCH(ahead);                                                                            \
+                    CLF_PANEL_FETCH(ahead + step / 2);                                                                 \
+                    _Pragma("unroll") for (uint i = 0; i < (MR); i++) {                                                \
+                        sum[2 * i] = CLF_FMA((clf_fv)(x[i]), w0, sum[2 * i]);                                          \
+                        sum[2 * i + 1] = CLF_FMA((clf_fv)(x[i]), w1, sum[2 * i + 1]);                                  \
+                    }                                                                                                  \
+                }                                                                                                      \
+                _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) tile[p - first][i] = sum[i];                     \
             }                                                                                                          \
         }                                                                                                              \
-        _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) tile[i] = sum[i];                                        \
-        clf_panel_finish(tile, first_row + panel * (MR), min((uint)(MR), m - panel * (MR)), n, min((uint)NR, N - n),   \
-                         has_bias ? bias + bias_at : 0, act, has_residual, scale, r, R, y, Y);                             \
+        for (uint p = first; p < last; p++)                                                                            \
+            clf_panel_finish(tile[p - first], first_row + p * (MR), min((uint)(MR), m - p * (MR)), n,                  \
+                             min((uint)NR, N - n), has_bias ? bias + bias_at : 0, act, has_residual, scale, r, R, y, Y); \
     }
 
-/* One row: bound by the weights' bytes.  CLF_PANEL_SPAN panels side by side are as many streams from memory, and enough chains of
- * fma that their latency does not show.  Global size (m, ceil(N/(CLF_PANEL_SPAN·NR))); panels past the last repeat it, unstored. */
+/* One row: bound by the weights' bytes.  Two panels of f32 side by side are as many streams from memory as the hardware
+ * follows by itself.  Of 16-bit weights it fetches too little: there an item has one panel and fetches ahead, into the
+ * next item's.  Global size (m, ceil(N/(SPAN·NR))); panels past the last repeat it, unstored. */
+#define SPAN CLF_PANEL_SPAN(sizeof(CLF_TYPE(CLF_W)))
+#define AHEAD (16384 / sizeof(CLF_TYPE(CLF_W)))
 kernel void clf_panel_mr1(CLF_PANEL_ARGUMENTS)
 {
-    const uint row = get_global_id(0), first = get_global_id(1) * CLF_PANEL_SPAN, last = (N - 1) / NR;
-    global const CLF_TYPE(CLF_W) *from[CLF_PANEL_SPAN];
-    clf_fv sum[2 * CLF_PANEL_SPAN], tile[2 * CLF_PANEL_SPAN];
+    const uint row = get_global_id(0), first = get_global_id(1) * SPAN, last = (N - 1) / NR;
+    global const CLF_TYPE(CLF_W) *from[SPAN];
+    clf_fv sum[2 * SPAN], tile[2 * SPAN];
 
     a += a_at + (ulong)row * K;
     w += w_at;
-    _Pragma("unroll") for (uint i = 0; i < CLF_PANEL_SPAN; i++) {
+    _Pragma("unroll") for (uint i = 0; i < SPAN; i++) {
         from[i] = w + (ulong)min(first + i, last) * NR * K;
         sum[2 * i] = 0.0f;
         sum[2 * i + 1] = 0.0f;
     }
     for (uint k = 0; k < K; k++) {
         const clf_fv x = a[k];
-        _Pragma("unroll") for (uint i = 0; i < CLF_PANEL_SPAN; i++) {
+        if (SPAN == 1)
+            CLF_PANEL_FETCH((global const uchar *)(from[0] + (ulong)k * NR + AHEAD));
+        _Pragma("unroll") for (uint i = 0; i < SPAN; i++) {
             sum[2 * i] = CLF_FMA(x, CLF_LOADV(CLF_W)(from[i], (ulong)k * NR), sum[2 * i]);
             sum[2 * i + 1] = CLF_FMA(x, CLF_LOADV(CLF_W)(from[i], (ulong)k * NR + CLF_VEC), sum[2 * i + 1]);
         }
     }
-    _Pragma("unroll") for (uint i = 0; i < 2 * CLF_PANEL_SPAN; i++) tile[i] = sum[i];
-    for (uint i = 0; i < CLF_PANEL_SPAN && first + i <= last; i++) {
+    _Pragma("unroll") for (uint i = 0; i < 2 * SPAN; i++) tile[i] = sum[i];
+    for (uint i = 0; i < SPAN && first + i <= last; i++) {
         const uint n = (first + i) * NR;
         clf_panel_finish(tile + 2 * i, first_row + row, 1, n, min((uint)NR, N - n), has_bias ? bias + bias_at : 0, act,
                          has_residual, scale, r, R, y, Y);

@@ -1,7 +1,7 @@
 /* panel_rows: activations into the row panels of the panel provider, normalised on the way.
  *
  * x[r, k] -> a[r / MR][k][r % MR] f32, MR the tile height of the product; rows past m are 0.
- * Prologues: plain; layer norm (x - mean) / sqrt(var + eps) · g + b; RMS norm x / sqrt(mean(x²) + eps) · g.
+ * Prologues: plain; layer norm (x - mean) / sqrt(var + eps) · g + b, or without both; RMS norm x / sqrt(mean(x²) + eps) · g.
  * Types: CLF_X of the rows.  Work-groups of one item; no barriers, no local memory.
  * The sums depend on K and CLF_VEC alone, so equal rows give equal bits in any batch and under any MR. */
 
@@ -83,7 +83,7 @@ static inline void clf_panel_fill(int form, uint rms_mode, global const CLF_TYPE
             clf_fv gain = 1.0f, shift = 0.0f;
             if (form == FORM_LAYER_NORM && b)
                 shift = clf_loadv_some(b, k, count);
-            if (form == FORM_LAYER_NORM || (form == FORM_RMS && rms_mode != CLF_GAIN_PLAIN))
+            if ((form == FORM_LAYER_NORM && g) || (form == FORM_RMS && rms_mode != CLF_GAIN_PLAIN))
                 gain = clf_loadv_some(g, k, count);
             if (form == FORM_RMS && rms_mode == CLF_GAIN_ONE_PLUS)
                 gain += 1.0f;
@@ -121,12 +121,13 @@ kernel void clf_panel_rows_plain(global const CLF_TYPE(CLF_X) *x, clf_rows X, ui
     clf_panel_fill(FORM_PLAIN, 0, x, row, rows, MR, begin, min(K, begin + CLF_PANEL_COLUMNS), 0, 0, a + a_at + (ulong)panel * K * MR);
 }
 
-/* a = (x - mean)/sqrt(var + eps)·gamma + beta, gamma and beta [K], beta optional.  Global size ceil(m/MR).
+/* a = (x - mean)/sqrt(var + eps)·gamma + beta, gamma and beta [K], both optional.  Global size ceil(m/MR).
  * The mean is kept in two f32, m and the mean of x - m: with a mean of 1e4 and a spread of 1, the rounding of m alone
  * would shift every output by 5e-4. */
 kernel void clf_panel_rows_layer_norm(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint first_row, uint m, uint K,
-                                      uint MR, global const float *gamma, ulong gamma_at, global const float *beta,
-                                      ulong beta_at, uint has_beta, float eps, global float *a, ulong a_at)
+                                      uint MR, global const float *gamma, ulong gamma_at, uint has_gamma,
+                                      global const float *beta, ulong beta_at, uint has_beta, float eps,
+                                      global float *a, ulong a_at)
 {
     const uint panel = get_global_id(0), rows = min(MR, m - panel * MR);
     clf_panel_row row[MR_MAX];
@@ -138,8 +139,8 @@ kernel void clf_panel_rows_layer_norm(global const CLF_TYPE(CLF_X) *x, clf_rows 
         row[i].scale = 1.0f / sqrt(clf_panel_moment(x, row[i].at, K, row[i].m, row[i].m_low, true) / K + eps);
     }
     for (uint k = 0; k < K; k += CLF_PANEL_COLUMNS)
-        clf_panel_fill(FORM_LAYER_NORM, 0, x, row, rows, MR, k, min(K, k + CLF_PANEL_COLUMNS), gamma + gamma_at,
-                       has_beta ? beta + beta_at : 0, a + a_at + (ulong)panel * K * MR);
+        clf_panel_fill(FORM_LAYER_NORM, 0, x, row, rows, MR, k, min(K, k + CLF_PANEL_COLUMNS),
+                       has_gamma ? gamma + gamma_at : 0, has_beta ? beta + beta_at : 0, a + a_at + (ulong)panel * K * MR);
 }
 
 /* a = x/sqrt(mean(x²) + eps)·w, or ·(1 + w), or neither, as mode says; w [K].  Global size ceil(m/MR). */

@@ -2,7 +2,7 @@
 """Fits the polynomials of cl/clf_math.h: weighted minimax by Lawson's iteration in long precision, coefficients then rounded
 to f32 from the lowest upwards with the rest refitted.  Prints C constants and the fit error.
 
-    python3 tools/fit_math.py [exp2] [tail]          needs numpy and mpmath
+    python3 tools/fit_math.py [exp2] [tail] [tanh]   needs numpy and mpmath
 """
 import numpy as np, mpmath as mp, sys
 mp.mp.dps = 30
@@ -40,10 +40,14 @@ def fit(name, x, f, allow, degree, fixed=()):
 def cheb(a, b, n): return (a + b) / 2 + (b - a) / 2 * np.cos(np.pi * (np.arange(n) + .5) / n)[::-1]
 F = lambda fn, x: np.array([float(fn(mp.mpf(float(v)))) for v in x])
 
-what = sys.argv[1:] or ["exp2", "tail"]
+what = sys.argv[1:] or ["exp2", "tail", "tanh"]
 if "exp2" in what:
     x = cheb(-.5001, .5001, 1500); f = 2.0 ** x
     for d in (5, 6): fit("2^r, |r| <= 1/2, relative", x, f, f, d, (1.0,))
+if "tanh" in what:
+    # tanh(x) / x over u = x^2: the odd part is left to the kernel.
+    u = cheb(0, .3026, 1500); f = F(lambda v: mp.tanh(mp.sqrt(v)) / mp.sqrt(v), u)
+    for d in (4, 5): fit("tanh(sqrt u) / sqrt u, u <= 0.55^2, relative", u, f, f, d, (1.0,))
 if "tail" in what:
     # 2^P(t) stands for Phi(-t), the upper normal tail.  Allowed: 1e-8 of q absolute, never looser than 3e-4 of q itself.
     T = 13.2

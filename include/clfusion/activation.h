@@ -14,7 +14,8 @@ CLF_BEGIN_DECLS
     X(CLF_QUICK_GELU, 3, "quick_gelu")       /* x sigmoid(1.702 x) */                                                  \
     X(CLF_SILU, 4, "silu")                   /* x sigmoid(x) */                                                        \
     X(CLF_RELU, 5, "relu")                   /* max(x, 0); NaN stays NaN */                                            \
-    X(CLF_RELU2, 6, "relu2")                 /* max(x, 0)^2 */
+    X(CLF_RELU2, 6, "relu2")                 /* max(x, 0)^2 */                                                         \
+    X(CLF_TANH, 7, "tanh")                   /* (e^x - e^-x) / (e^x + e^-x) */
 
 typedef enum clf_activation {
 #define CLF_ACTIVATION_ENTRY(name, value, text) name = value,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <clfusion/context.h>
+#include <clfusion/cross_attention.h>
 #include <clfusion/source.h>
 #include <clfusion/stream.h>
 
@@ -13,11 +14,14 @@ CLF_BEGIN_DECLS
 /** Immutable weights on the device and what the family's configuration says.  Shared by threads; one stream each. */
 typedef struct clf_connector clf_connector;
 
+#define CLF_ALL_LAYERS (-1)
+
 typedef struct clf_connector_options {
     uint32_t struct_size;
     const char *family;      /* id or the hub's model_type; '-' and '_' alike; NULL: from config.json */
     clf_dtype storage;       /* of weights on the device: CLF_F32, CLF_F16, CLF_BF16; CLF_DTYPE_NONE: as stored */
-    int32_t layer;           /* which of several equal layers, from 0 in the order of the model; default 0 */
+    int32_t layer;           /* which of several equal layers, from 0 in the order of the model; default 0.
+                              * CLF_ALL_LAYERS: all, for clf_connector_cross_attention */
     const char *const *sets; /* "key.path=VALUE" overrides of configuration keys, as `clfusion run --set` */
     size_t set_count;
 } clf_connector_options;
@@ -85,6 +89,14 @@ CLF_API void clf_connector_enqueue(clf_stream *s, const clf_connector *c, const 
 CLF_API CLF_MUST_USE clf_status clf_connector_run(clf_stream *s, const clf_connector *c, const clf_value *inputs,
                                                   size_t input_count, const clf_value *outputs, size_t output_count,
                                                   clf_error *err);
+
+/**
+ * The cross-attention layers of a connector whose family has them (mllama, idefics, openflamingo and the modules), for
+ * programs that keep a visual memory and decode token by token; NULL: it has none.  Layer 0 is the one that
+ * options->layer has picked, or with CLF_ALL_LAYERS the first of all; an output of one layer is then layer 0's.
+ * It lives as long as c.  Threads: any.
+ */
+CLF_API const clf_cross_attention *clf_connector_cross_attention(const clf_connector *c);
 
 /* What a connector is: for `inspect` and for programs that choose at run time.  Everything lives as long as c. */
 

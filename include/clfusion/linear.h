@@ -14,12 +14,45 @@ CLF_BEGIN_DECLS
 /** A weight packed for the context's provider of matrix products, and its bias.  Immutable, shared by threads. */
 typedef struct clf_linear_weight clf_linear_weight;
 
+/** A Linear as a checkpoint has it. */
+typedef struct clf_linear_layer {
+    clf_host_tensor weight; /* [out, in] f32, f16, bf16 or f64, as PyTorch stores it */
+    clf_host_tensor bias;   /* [out], any of the same types; absent: none */
+} clf_linear_layer;
+
+/**
+ * One of several weights that meet the same input, stacked to one product; with constant factors folded in, in f32,
+ * and b' summed in double:
+ *
+ * W' = diag(row_scale) W diag(column_scale),  b' = row_scale (b + W column_shift)
+ *
+ * The vectors have any of the weight's types.
+ *
+ * So the gain and bias of a norm before the product move into the weights, and layers with norms of their own share one
+ * product of the bare normalised rows; a gate per channel after the product moves in likewise.  A weight with a
+ * column_scale or a row_scale lies in f32 as a whole, its values rounded to the storage type before they are scaled: W'
+ * in a half type would no longer be what the checkpoint says.
+ */
+typedef struct clf_linear_part {
+    clf_linear_layer layer;       /* [out_i, in] */
+    clf_host_tensor column_scale; /* [in]; absent: 1 */
+    clf_host_tensor column_shift; /* [in]; absent: 0 */
+    clf_host_tensor row_scale;    /* [out_i]; absent: 1 */
+} clf_linear_part;
+
 typedef struct clf_linear_weight_desc {
     uint32_t struct_size;
     clf_host_tensor weight; /* [out, in] f32, f16, bf16 or f64, as PyTorch stores it */
     clf_host_tensor bias;   /* [out], any of the same types; absent: none */
     clf_dtype storage;      /* on the device: CLF_F32, CLF_F16, CLF_BF16; CLF_DTYPE_NONE: as the weight is (f64: f32) */
-    const clf_tensor_source *source; /* told when the host memory has been read; NULL: nobody */
+    /* Told when weights and biases have been read, of scales and shifts not: several weights may share them.  NULL:
+     * nobody. */
+    const clf_tensor_source *source;
+
+    /* In place of weight and bias: out = the sum of the parts' out_i, in their order.  Parts without bias beside parts
+     * with one have zeros; parts of different types have storage f32 unless `storage` says otherwise. */
+    const clf_linear_part *parts;
+    int32_t part_count;
 } clf_linear_weight_desc;
 
 /** Nothing set: no weight, no bias, storage as the weight is. */
@@ -56,8 +89,8 @@ typedef enum clf_prologue {
 typedef struct clf_linear_options {
     uint32_t struct_size;
     clf_prologue prologue;
-    clf_tensor norm_weight; /* f32[in]; for RMS norm it may be absent */
-    clf_tensor norm_bias;   /* f32[in], layer norm only; may be absent */
+    clf_tensor norm_weight; /* f32[in]; absent: none */
+    clf_tensor norm_bias;   /* f32[in], layer norm with a weight only; may be absent */
     float norm_eps;
     bool norm_one_plus; /* RMS norm multiplies by 1 + weight */
     clf_activation activation;

@@ -6,6 +6,7 @@
 
 #include <clfusion/activation.h>
 #include <clfusion/context.h>
+#include <clfusion/linear.h>
 #include <clfusion/source.h>
 #include <clfusion/stream.h>
 
@@ -23,11 +24,6 @@ CLF_BEGIN_DECLS
  */
 typedef struct clf_projector clf_projector;
 
-typedef struct clf_projector_layer {
-    clf_host_tensor weight; /* [out, in] */
-    clf_host_tensor bias;   /* [out] or absent */
-} clf_projector_layer;
-
 #define CLF_PROJECTOR_MAX_LAYERS 16
 
 typedef struct clf_projector_desc {
@@ -37,7 +33,7 @@ typedef struct clf_projector_desc {
     clf_host_tensor norm_bias;
     float norm_eps;      /* default 1e-5 */
     int32_t layer_count; /* 1 to CLF_PROJECTOR_MAX_LAYERS */
-    clf_projector_layer layers[CLF_PROJECTOR_MAX_LAYERS];
+    clf_linear_layer layers[CLF_PROJECTOR_MAX_LAYERS];
     clf_activation activation;       /* default CLF_GELU */
     clf_dtype storage;               /* of the weights on the device; CLF_DTYPE_NONE: as stored */
     const clf_tensor_source *source; /* told when host memory has been read; NULL: nobody */

@@ -51,14 +51,14 @@ static void pack_columns(clf_stream *s, clf_tensor staged, int64_t first, const 
                clf_arg_u32((uint32_t)w->K), clf_arg_memory(w->packed));
 }
 
-static clf_status clblast_pack(clf_context *ctx, const clf_linear_weight_desc *desc, clf_gemm_weight *w, clf_error *err)
+static clf_status clblast_pack(clf_context *ctx, const clf_gemm_host *host, clf_gemm_weight *w, clf_error *err)
 {
     uint64_t elements;
 
     CLF_REQUIRE(err, clf_size_mul((uint64_t)w->N, (uint64_t)w->K, &elements) && elements <= INT32_MAX, CLF_UNSUPPORTED,
                 "weight is %s; CLBlast takes fewer than 2^31 elements",
                 CLF_TEXT(clf_tensor_shape(w->storage, CLF_DIMS(w->N, w->K))));
-    return clf_stage_weight(ctx, desc, 1, (int64_t)elements, pack_columns, w, err);
+    return clf_stage_weight(ctx, host, 1, (int64_t)elements, pack_columns, w, err);
 }
 
 /* The weight as f32: itself, or expanded into scratch. */

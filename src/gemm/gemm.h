@@ -16,6 +16,15 @@ typedef struct clf_gemm_weight {
     clf_tensor packed; /* the provider's layout; owned by the linear weight */
 } clf_gemm_weight;
 
+/* A weight on the host, checked: parts stacked in their order. */
+typedef struct clf_gemm_host {
+    const clf_linear_part *parts;
+    int32_t part_count;              /* at least 1 */
+    const clf_tensor_source *source; /* told which weights have been read; NULL: nobody */
+    clf_dtype rounded; /* the type that weights are rounded to before they are scaled; none: as they are */
+    double *shift;     /* [N], receives W column_shift of rows that have one; NULL: none has */
+} clf_gemm_host;
+
 /* What a provider does beside the product, when it says so. */
 typedef struct clf_gemm_fusion {
     const clf_linear_options *options; /* never NULL */
@@ -30,8 +39,8 @@ typedef struct clf_gemm_provider {
     /* Can it work on the context's device?  Says why not. */
     clf_status (*supports)(clf_context *ctx, clf_error *err);
 
-    /* Fills w->packed from a host weight [N, K]; the caller owns it. */
-    clf_status (*pack)(clf_context *ctx, const clf_linear_weight_desc *desc, clf_gemm_weight *w, clf_error *err);
+    /* Fills w->packed from a host weight of N rows of K; the caller owns it.  Nothing is left after an error. */
+    clf_status (*pack)(clf_context *ctx, const clf_gemm_host *host, clf_gemm_weight *w, clf_error *err);
 
     /* Called before a context that uses the provider is released; NULL: nothing to do. */
     void (*before_release)(clf_context *ctx);

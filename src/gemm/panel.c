@@ -2,7 +2,8 @@
  *
  * w  [ceil(N / NR)][K][NR]   packed once, NR = two vectors of the device
  * x  [ceil(m / MR)][K][MR]   packed for each product, in blocks of rows that bound the scratch; the prologue happens here
- * y  tiles of MR x NR, one work-item each; the epilogue happens before the store
+ * y  tiles of MR x NR; a work-item makes one, or one below the other when there are few; the epilogue happens before
+ *    the store
  *
  * Each output is one chain of fused multiply-adds in rising k, whatever MR and the block: equal rows give equal bits. */
 #include "gemm/stage.h"
@@ -13,9 +14,21 @@
 
 #define BLOCK_BYTES (32 << 20) /* packed rows of one block; 2048 rows at K = 4096 */
 
+/* An item with all rows: at most so many tiles, so many steps of k at a time (16 KiB of f32), and so many items for each
+ * compute unit at least.  docs/decisions.md, "few rows". */
+#define TILES 12
+#define STEPS 128
+#define ITEMS_A_UNIT 4
+
 static int64_t panel_width(const clf_context *ctx)
 {
     return 2 * (int64_t)ctx->vector_width;
+}
+
+/* Sums of many tiles fit into the private memory of a CPU's work-item; a GPU would take it from its global memory. */
+static uint64_t most_tiles(const clf_context *ctx)
+{
+    return ctx->info.kind == CLF_DEVICE_CPU ? TILES : 1;
 }
 
 static clf_status panel_supports(clf_context *ctx, clf_error *err)
@@ -42,7 +55,7 @@ static void pack_rows_of_weight(clf_stream *s, clf_tensor staged, int64_t first,
                clf_arg_memory(w->packed), clf_arg_u64(0));
 }
 
-static clf_status panel_pack(clf_context *ctx, const clf_linear_weight_desc *desc, clf_gemm_weight *w, clf_error *err)
+static clf_status panel_pack(clf_context *ctx, const clf_gemm_host *host, clf_gemm_weight *w, clf_error *err)
 {
     const int64_t NR = panel_width(ctx);
     uint64_t columns, elements;
@@ -55,7 +68,7 @@ static clf_status panel_pack(clf_context *ctx, const clf_linear_weight_desc *des
                     clf_size_mul(columns, (uint64_t)w->K, &elements) && elements <= INT64_MAX,
                 CLF_UNSUPPORTED, "weight is %s; want fewer elements",
                 CLF_TEXT(clf_tensor_shape(w->storage, CLF_DIMS(w->N, w->K))));
-    return clf_stage_weight(ctx, desc, NR, (int64_t)elements, pack_rows_of_weight, w, err);
+    return clf_stage_weight(ctx, host, NR, (int64_t)elements, pack_rows_of_weight, w, err);
 }
 
 /* A block of rows of x: which, how many, and the height of its tiles. */
@@ -83,8 +96,9 @@ static void pack_rows(clf_stream *s, clf_tensor x, row_block b, const clf_linear
     case CLF_PROLOGUE_LAYER_NORM:
         kernel.entry = "clf_panel_rows_layer_norm";
         CLF_LAUNCH(s, &kernel, clf_arg_rows(x), first, rows, clf_arg_u32(K), MR, gain, gain_at,
-                   clf_arg_memory(o->norm_bias), clf_arg_u64(o->norm_bias.offset / sizeof(float)),
-                   clf_arg_u32(clf_present(o->norm_bias)), clf_arg_f32(o->norm_eps), clf_arg_memory(a), at);
+                   clf_arg_u32(clf_present(o->norm_weight)), clf_arg_memory(o->norm_bias),
+                   clf_arg_u64(o->norm_bias.offset / sizeof(float)), clf_arg_u32(clf_present(o->norm_bias)),
+                   clf_arg_f32(o->norm_eps), clf_arg_memory(a), at);
         return;
     case CLF_PROLOGUE_RMS_NORM:
         kernel.entry = "clf_panel_rows_rms_norm";
@@ -97,31 +111,61 @@ static void pack_rows(clf_stream *s, clf_tensor x, row_block b, const clf_linear
     }
 }
 
+/* Kernel, work-groups, and the work of an item. */
+typedef struct launch_plan {
+    const char *entry;
+    uint64_t groups[2];
+    uint32_t batch, block; /* tiles of an item; steps of k that all of them take before the next */
+} launch_plan;
+
+static launch_plan plan_of(const clf_stream *s, row_block b, const clf_gemm_weight *w)
+{
+    const clf_context *ctx = clf_stream_context(s);
+    const uint64_t rows = clf_div_up((uint64_t)b.rows, (uint64_t)b.MR);
+    const uint64_t columns = clf_div_up((uint64_t)w->N, (uint64_t)panel_width(ctx));
+    launch_plan p = { .groups = { rows, columns }, .batch = 1, .block = (uint32_t)w->K };
+
+    if (clf_op_kernels(s) == CLF_KERNELS_REF) {
+        p.entry = "clf_panel_ref";
+        return p;
+    }
+    p.entry = b.MR == 1   ? "clf_panel_mr1"
+              : b.MR == 4 ? "clf_panel_mr4"
+              : b.MR == 8 ? "clf_panel_mr8"
+                          : "clf_panel_mr12";
+    if (b.MR == 1) {
+        p.groups[1] = clf_div_up(columns, CLF_PANEL_SPAN(clf_dtype_bytes(w->storage)));
+    } else if (rows <= most_tiles(ctx) && columns >= ITEMS_A_UNIT * (uint64_t)ctx->info.compute_units) {
+        p.groups[0] = 1;
+        p.batch = (uint32_t)rows;
+        p.block = STEPS;
+    }
+    return p;
+}
+
 /* The products of a block, and its epilogue. */
 static void run_block(clf_stream *s, clf_tensor a, row_block b, const clf_gemm_weight *w, const clf_gemm_fusion *f,
                       clf_tensor y)
 {
     const clf_linear_options *o = f->options;
-    const clf_options options = clf_options_types("CLF_W", w->storage, "CLF_Y", y.dtype, NULL);
-    const int64_t NR = panel_width(clf_stream_context(s));
-    const bool ref = clf_op_kernels(s) == CLF_KERNELS_REF;
-    const uint64_t columns = (uint64_t)(b.MR == 1 && !ref ? CLF_PANEL_SPAN * NR : NR);
-    const clf_kernel kernel = {
-        .program = "panel",
-        .entry = ref         ? "clf_panel_ref"
-                 : b.MR == 1 ? "clf_panel_mr1"
-                 : b.MR == 4 ? "clf_panel_mr4"
-                 : b.MR == 8 ? "clf_panel_mr8"
-                             : "clf_panel_mr12",
-        .options = options.text,
-        .groups = { clf_div_up((uint64_t)b.rows, (uint64_t)b.MR), clf_div_up((uint64_t)w->N, columns) },
-        .items = 1,
-    };
+    const launch_plan p = plan_of(s, b, w);
+    const clf_context *ctx = clf_stream_context(s);
+    clf_options options;
+
+    clf_format(options.text, sizeof options.text, "-DCLF_W=%s -DCLF_Y=%s -DCLF_PANEL_BATCH=%u%s",
+               clf_dtype_name(w->storage), clf_dtype_name(y.dtype), (unsigned)most_tiles(ctx),
+               ctx->pocl ? " -DCLF_POCL" : "");
+    const clf_kernel kernel = { .program = "panel",
+                                .entry = p.entry,
+                                .options = options.text,
+                                .groups = { p.groups[0], p.groups[1] },
+                                .items = 1 };
 
     CLF_LAUNCH(s, &kernel, clf_arg_memory(a), clf_arg_u64(a.offset / sizeof(float)), clf_arg_memory(w->packed),
                clf_arg_u64(0), clf_arg_u32((uint32_t)b.first), clf_arg_u32((uint32_t)b.rows),
                clf_arg_u32((uint32_t)w->N), clf_arg_u32((uint32_t)w->K), clf_arg_u32((uint32_t)b.MR),
-               clf_arg_memory(f->bias), clf_arg_u64(f->bias.offset / sizeof(float)), clf_arg_u32(clf_present(f->bias)),
+               clf_arg_u32(p.batch), clf_arg_u32(p.block), clf_arg_memory(f->bias),
+               clf_arg_u64(f->bias.offset / sizeof(float)), clf_arg_u32(clf_present(f->bias)),
                clf_arg_u32((uint32_t)o->activation), clf_arg_u32(clf_present(o->residual)),
                clf_arg_f32(o->residual_scale), clf_arg_rows(o->residual), clf_arg_rows(y));
 }

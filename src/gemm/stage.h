@@ -8,9 +8,10 @@
 /* Packs `rows` rows, from row `first` on, that lie in `staged` [rows, K] as f32, f16 or bf16. */
 typedef void clf_stage_pack(clf_stream *s, clf_tensor staged, int64_t first, const clf_gemm_weight *w);
 
-/* Makes w->packed of `packed_elements` elements and feeds every row of desc->weight to `pack`, in groups whose first row is a
- * multiple of `group`.  On failure w->packed is freed. */
-clf_status clf_stage_weight(clf_context *ctx, const clf_linear_weight_desc *desc, int64_t group,
-                            int64_t packed_elements, clf_stage_pack *pack, clf_gemm_weight *w, clf_error *err);
+/* Makes w->packed of `packed_elements` elements and feeds every row of the parts to `pack`, in groups whose first row is
+ * a multiple of `group`: a group may hold the end of one part and the beginning of the next.  Scales are folded in, in
+ * f32, on the way.  On failure w->packed is freed. */
+clf_status clf_stage_weight(clf_context *ctx, const clf_gemm_host *host, int64_t group, int64_t packed_elements,
+                            clf_stage_pack *pack, clf_gemm_weight *w, clf_error *err);
 
 #endif

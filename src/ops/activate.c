@@ -10,7 +10,8 @@
 
 _Static_assert(CLF_ACT_NONE == (int)CLF_ACTIVATION_NONE && CLF_ACT_GELU == (int)CLF_GELU &&
                    CLF_ACT_GELU_TANH == (int)CLF_GELU_TANH && CLF_ACT_QUICK_GELU == (int)CLF_QUICK_GELU &&
-                   CLF_ACT_SILU == (int)CLF_SILU && CLF_ACT_RELU == (int)CLF_RELU && CLF_ACT_RELU2 == (int)CLF_RELU2,
+                   CLF_ACT_SILU == (int)CLF_SILU && CLF_ACT_RELU == (int)CLF_RELU && CLF_ACT_RELU2 == (int)CLF_RELU2 &&
+                   CLF_ACT_TANH == (int)CLF_TANH,
                "clf_shared.h and activation.h disagree");
 
 typedef struct activation_name {
@@ -35,7 +36,7 @@ static const activation_name names[] = {
 
 bool clf_activation_known(clf_activation activation)
 {
-    return (unsigned)activation <= (unsigned)CLF_RELU2;
+    return (unsigned)activation <= (unsigned)CLF_TANH;
 }
 
 const char *clf_activation_name(clf_activation activation)

@@ -9,117 +9,11 @@
 #include <clfusion/layer_norm.h>
 #include <clfusion/rms_norm.h>
 
-#include "core/alloc.h"
 #include "core/desc.h"
-#include "core/half.h"
-#include "gemm/gemm.h"
 #include "ops/check.h"
+#include "ops/linear_weight.h"
 
 #define CLF_OP "linear"
-
-struct clf_linear_weight {
-    clf_context *ctx;
-    const clf_gemm_provider *provider;
-    clf_gemm_weight w;
-    clf_tensor bias; /* f32 [N] or absent */
-};
-
-static clf_status weight_check(const clf_linear_weight_desc *d, clf_error *err)
-{
-    const clf_host_tensor w = d->weight, b = d->bias;
-
-    CLF_REQUIRE(err, clf_is_float(w.dtype) || w.dtype == CLF_F64, CLF_UNSUPPORTED,
-                "weight is %s; want f32, f16, bf16 or f64", CLF_HOST_TEXT(w));
-    CLF_REQUIRE(err, w.rank == 2 && w.dim[0] >= 1 && w.dim[1] >= 1, CLF_INVALID_ARGUMENT,
-                "weight is %s; want [out, in], both at least 1", CLF_HOST_TEXT(w));
-    CLF_REQUIRE(err, w.data != NULL && (!clf_host_present(b) || b.data != NULL), CLF_INVALID_ARGUMENT,
-                "weight or bias has no data; want host memory");
-    CLF_REQUIRE(err, !clf_host_present(b) || clf_is_float(b.dtype) || b.dtype == CLF_F64, CLF_UNSUPPORTED,
-                "bias is %s; want f32, f16, bf16 or f64", CLF_HOST_TEXT(b));
-    CLF_REQUIRE(err, !clf_host_present(b) || (b.rank == 1 && b.dim[0] == w.dim[0]), CLF_INVALID_ARGUMENT,
-                "bias is %s; want [%" PRId64 "], the first dimension of weight %s", CLF_HOST_TEXT(b), w.dim[0],
-                CLF_HOST_TEXT(w));
-    CLF_REQUIRE(err, d->storage == CLF_DTYPE_NONE || clf_is_float(d->storage), CLF_UNSUPPORTED,
-                "storage is %s; want f32, f16 or bf16", clf_dtype_name(d->storage));
-    return CLF_OK;
-}
-
-/* A small vector to the device, as f32. */
-static clf_status upload_bias(clf_context *ctx, const clf_linear_weight_desc *desc, clf_tensor *bias, clf_error *err)
-{
-    const clf_host_tensor b = desc->bias;
-    const size_t count = (size_t)b.dim[0];
-    float *values = clf_alloc(count, sizeof *values);
-    clf_stream *s = NULL;
-    clf_status status;
-
-    if (values == NULL)
-        return CLF_FAIL(err, CLF_OUT_OF_MEMORY, CLF_OP ": no memory for %zu floats", count);
-    clf_host_to_f32(b.data, b.dtype, count, values);
-    if (desc->source != NULL && desc->source->done != NULL)
-        desc->source->done(desc->source->self, b.data, count * clf_dtype_bytes(b.dtype));
-    status = clf_tensor_create(ctx, CLF_F32, CLF_DIMS(b.dim[0]), bias, err);
-    if (status == CLF_OK)
-        status = clf_stream_create(ctx, NULL, &s, err);
-    if (status == CLF_OK) {
-        clf_upload(s, values, *bias);
-        status = clf_stream_finish(s, err);
-    }
-    clf_stream_destroy(s);
-    clf_free(values);
-    return status;
-}
-
-clf_status clf_linear_weight_create(clf_context *ctx, const clf_linear_weight_desc *given, clf_linear_weight **out,
-                                    clf_error *err)
-{
-    clf_linear_weight_desc full = clf_linear_weight_desc_default();
-    const clf_linear_weight_desc *desc = &full;
-    clf_linear_weight *w;
-    clf_dtype stored;
-    clf_status status;
-
-    *out = NULL;
-    CLF_DESC_READ(err, &full, given);
-    CLF_TRY(weight_check(desc, err));
-    stored = desc->weight.dtype == CLF_F64 ? CLF_F32 : desc->weight.dtype;
-    w = clf_alloc(1, sizeof *w);
-    if (w == NULL)
-        return CLF_FAIL(err, CLF_OUT_OF_MEMORY, CLF_OP ": no memory for %zu bytes", sizeof *w);
-    w->ctx = ctx;
-    w->provider = clf_gemm_of(ctx);
-    w->w = (clf_gemm_weight){ .N = desc->weight.dim[0],
-                              .K = desc->weight.dim[1],
-                              .storage = desc->storage != CLF_DTYPE_NONE ? desc->storage : stored };
-    status = w->provider->pack(ctx, desc, &w->w, err);
-    if (status == CLF_OK && clf_host_present(desc->bias))
-        status = upload_bias(ctx, desc, &w->bias, err);
-    if (status != CLF_OK) {
-        clf_linear_weight_destroy(w);
-        return status;
-    }
-    *out = w;
-    return CLF_OK;
-}
-
-void clf_linear_weight_destroy(clf_linear_weight *w)
-{
-    if (w == NULL)
-        return;
-    clf_tensor_free(w->ctx, &w->w.packed);
-    clf_tensor_free(w->ctx, &w->bias);
-    clf_free(w);
-}
-
-int64_t clf_linear_weight_out(const clf_linear_weight *w)
-{
-    return w->w.N;
-}
-
-int64_t clf_linear_weight_in(const clf_linear_weight *w)
-{
-    return w->w.K;
-}
 
 /* norm_weight or norm_bias. */
 #define REQUIRE_NORM_VECTOR(err, v, name, in, y)                                                                       \
@@ -142,10 +36,10 @@ static clf_status options_check(const clf_linear_options *o, int64_t in, clf_ten
     if (o->prologue != CLF_PROLOGUE_NONE) {
         CLF_REQUIRE(err, isfinite(o->norm_eps) && o->norm_eps > 0.0F, CLF_INVALID_ARGUMENT,
                     "norm_eps is %g; want finite, above 0", (double)o->norm_eps);
-        CLF_REQUIRE(err, !layer || clf_present(g), CLF_INVALID_ARGUMENT,
-                    "norm_weight is absent; layer norm wants f32[%" PRId64 "]", in);
         CLF_REQUIRE(err, layer || !clf_present(b), CLF_INVALID_ARGUMENT, "norm_bias is %s; RMS norm takes none",
                     CLF_TEXT(b));
+        CLF_REQUIRE(err, clf_present(g) || !clf_present(b), CLF_INVALID_ARGUMENT,
+                    "norm_bias is %s without norm_weight; want both, or the weight alone", CLF_TEXT(b));
         if (clf_present(g))
             REQUIRE_NORM_VECTOR(err, g, "norm_weight", in, y);
         if (clf_present(b))

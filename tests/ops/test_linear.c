@@ -68,7 +68,7 @@ static void every_activation_and_residual_agrees(void **state)
     clf_ref_linear w = clf_ref_linear_create(t, t->ctx, CLF_F32, 70, 45, true, 0);
     const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(2, 9, 45));
 
-    for (int a = CLF_ACTIVATION_NONE; a <= CLF_RELU2; a++)
+    for (int a = CLF_ACTIVATION_NONE; a <= CLF_TANH; a++)
         for (int residual = 0; residual < 3; residual++) {
             clf_linear_options o = clf_linear_options_default();
             clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(2, 9, 70));
@@ -88,18 +88,18 @@ static void norms_before_the_product_agree(void **state)
     static const int64_t widths[] = { 1, 15, 16, 17, 65, 333 };
     clf_test *t = *state;
 
-    for (size_t i = 0; i < CLF_COUNT(widths) * 5; i++) {
-        const int64_t K = widths[i / 5];
+    for (size_t i = 0; i < CLF_COUNT(widths) * 6; i++) {
+        const int64_t K = widths[i / 6];
         clf_ref_linear w = clf_ref_linear_create(t, t->ctx, CLF_F32, 33, K, true, 0);
         clf_linear_options o = clf_linear_options_default();
 
         o.norm_eps = 1e-6F;
-        o.prologue = i % 5 < 2 ? CLF_PROLOGUE_LAYER_NORM : CLF_PROLOGUE_RMS_NORM;
-        if (i % 5 != 4)
+        o.prologue = i % 6 < 3 ? CLF_PROLOGUE_LAYER_NORM : CLF_PROLOGUE_RMS_NORM;
+        if (i % 6 != 2 && i % 6 != 5)
             o.norm_weight = clf_test_uniform(t, CLF_F32, CLF_DIMS(K), 0.5, 1.5);
-        if (i % 5 == 1)
+        if (i % 6 == 1)
             o.norm_bias = clf_test_normal(t, CLF_F32, CLF_DIMS(K));
-        o.norm_one_plus = i % 5 == 3;
+        o.norm_one_plus = i % 6 == 4;
         check(t, clf_test_uniform(t, CLF_F32, CLF_DIMS(14, K), 0.5, 2.0), &w, &o,
               clf_test_empty(t, CLF_F32, CLF_DIMS(14, 33)));
         clf_linear_weight_destroy(w.packed);
@@ -157,31 +157,66 @@ static void a_residual_in_place_equals_one_apart_bit_for_bit(void **state)
     clf_linear_weight_destroy(w.packed);
 }
 
+/* So many columns that a work-item of the panel provider takes all rows, block by block in k; no multiple of a panel. */
+static int64_t wide(const clf_test *t)
+{
+    return CLF_MIN(128 * (int64_t)clf_context_device(t->ctx)->compute_units, 4096) + 14;
+}
+
+static void compare_batches(clf_test *t, clf_dtype stored, int64_t N, int64_t K)
+{
+    static const int64_t batches[] = { 1, 2, 4, 5, 8, 9, 13, 32, 33, 95, 97, 109 };
+    const int64_t M = clf_test_small_only(t) ? 13 : 150; /* more than an item takes */
+    clf_ref_linear w = clf_ref_linear_create(t, t->ctx, stored, N, K, true, 0);
+    const clf_tensor all = clf_test_normal(t, CLF_F32, CLF_DIMS(M, K));
+    const clf_tensor y_all = clf_test_empty(t, CLF_F32, CLF_DIMS(M, N));
+    clf_linear_options o = clf_linear_options_default();
+
+    o.prologue = CLF_PROLOGUE_LAYER_NORM;
+    o.norm_weight = clf_test_uniform(t, CLF_F32, CLF_DIMS(K), 0.5, 1.5);
+    o.activation = CLF_GELU;
+    clf_linear(t->stream, all, w.packed, &o, y_all);
+    for (size_t i = 0; i < CLF_COUNT(batches) && batches[i] <= M; i++) {
+        const int64_t rows = batches[i], at = M - rows;
+        const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(rows, N));
+
+        clf_linear(t->stream, clf_slice(t->stream, all, 0, at, rows), w.packed, &o, y);
+        clf_test_same_bits(t, y, clf_slice(t->stream, y_all, 0, at, rows));
+    }
+    clf_linear_weight_destroy(w.packed);
+}
+
 static void equal_rows_give_equal_bits_in_any_batch(void **state)
 {
-    static const int64_t batches[] = { 1, 2, 4, 5, 8, 9, 13, 32, 33 };
     clf_test *t = *state;
-    clf_linear_options o = clf_linear_options_default();
-    clf_ref_linear w;
-    clf_tensor all, y_all;
 
     if (strcmp(clf_context_gemm(t->ctx), "panel") != 0)
         clf_test_skip("CLBlast routes by the sizes and promises no order of additions");
-    w = clf_ref_linear_create(t, t->ctx, CLF_F32, 70, 130, true, 0);
-    all = clf_test_normal(t, CLF_F32, CLF_DIMS(40, 130));
-    y_all = clf_test_empty(t, CLF_F32, CLF_DIMS(40, 70));
-    o.prologue = CLF_PROLOGUE_LAYER_NORM;
-    o.norm_weight = clf_test_uniform(t, CLF_F32, CLF_DIMS(130), 0.5, 1.5);
-    o.activation = CLF_GELU;
-    clf_linear(t->stream, all, w.packed, &o, y_all);
-    for (size_t i = 0; i < CLF_COUNT(batches); i++) {
-        const int64_t M = batches[i], at = 40 - M;
-        const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(M, 70));
-
-        clf_linear(t->stream, clf_slice(t->stream, all, 0, at, M), w.packed, &o, y);
-        clf_test_same_bits(t, y, clf_slice(t->stream, y_all, 0, at, M));
+    for (size_t i = 0; i < CLF_COUNT(types); i++) {
+        compare_batches(t, types[i], 70, 130);
+        if (!clf_test_small_only(t))
+            compare_batches(t, types[i], wide(t), 300);
     }
-    clf_linear_weight_destroy(w.packed);
+}
+
+/* Tiles one below the other, whose sums wait while k goes on in blocks. */
+static void few_rows_of_wide_weights_agree(void **state)
+{
+    static const shape shapes[] = { { 1, 0, 300 },  { 3, 0, 129 },  { 5, 0, 128 },  { 32, 0, 257 },
+                                    { 33, 0, 300 }, { 95, 0, 131 }, { 97, 0, 260 }, { 145, 0, 140 } };
+    clf_test *t = *state;
+    const clf_linear_options o = clf_linear_options_default();
+
+    for (size_t i = 0; i < CLF_COUNT(shapes) * CLF_COUNT(types) && !clf_test_small_only(t); i++) {
+        const shape s = shapes[i / CLF_COUNT(types)];
+        clf_ref_linear w = clf_ref_linear_create(t, t->ctx, types[i % CLF_COUNT(types)], wide(t), s.K, true, 0);
+        const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(s.M, s.K));
+
+        check(t, x, &w, &o, clf_test_empty(t, CLF_F32, CLF_DIMS(s.M, wide(t))));
+        clf_linear_weight_destroy(w.packed);
+        clf_test_check_guards(t);
+        clf_test_release_all(t);
+    }
 }
 
 static void a_run_repeats_its_bits(void **state)
@@ -297,7 +332,11 @@ static void the_check_names_what_is_wrong(void **state)
     REFUSED(clf_linear_check(x, 4, 8, &o, y, &err), "linear: activation is 40; want a value of clf_activation");
     o = clf_linear_options_default();
     o.prologue = CLF_PROLOGUE_LAYER_NORM;
-    REFUSED(clf_linear_check(x, 4, 8, &o, y, &err), "linear: norm_weight is absent; layer norm wants f32[8]");
+    o.norm_bias = g;
+    REFUSED(clf_linear_check(x, 4, 8, &o, y, &err),
+            "linear: norm_bias is f32[8] without norm_weight; want both, or the weight alone");
+    o.norm_bias = (clf_tensor){ .dtype = CLF_DTYPE_NONE };
+    assert_int_equal(clf_linear_check(x, 4, 8, &o, y, &err), CLF_OK);
     o.norm_weight = clf_tensor_shape(CLF_F32, CLF_DIMS(7));
     REFUSED(clf_linear_check(x, 4, 8, &o, y, &err), "linear: norm_weight is f32[7]; want dense f32[8]");
     odd.offset = 6;
@@ -331,6 +370,7 @@ static void a_weight_that_cannot_be_is_refused(void **state)
     assert_string_equal(err.message, "linear: weight is f32[6]; want [out, in], both at least 1");
     d.weight = (clf_host_tensor){ .data = NULL, .dtype = CLF_F32, .rank = 2, .dim = { 2, 3 } };
     assert_int_equal(clf_linear_weight_create(t->ctx, &d, &w, &err), CLF_INVALID_ARGUMENT);
+    assert_string_equal(err.message, "linear: weight is f32[2, 3] without data; want host memory");
     d.weight.data = data;
     d.bias = (clf_host_tensor){ .data = data, .dtype = CLF_F32, .rank = 1, .dim = { 3 } };
     assert_int_equal(clf_linear_weight_create(t->ctx, &d, &w, &err), CLF_INVALID_ARGUMENT);
@@ -349,6 +389,7 @@ int main(void)
         CLF_TEST(views_leave_their_neighbours_alone),
         CLF_TEST(a_residual_in_place_equals_one_apart_bit_for_bit),
         CLF_TEST(equal_rows_give_equal_bits_in_any_batch),
+        CLF_TEST(few_rows_of_wide_weights_agree),
         CLF_TEST(a_run_repeats_its_bits),
         CLF_TEST(a_nan_stays_in_its_row),
         CLF_TEST(no_rows_is_a_success_that_does_nothing),

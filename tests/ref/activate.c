@@ -14,6 +14,8 @@ static double value_of(clf_activation activation, double x)
         return x < 0 ? 0 : x;
     case CLF_RELU2:
         return x < 0 ? 0 : x * x;
+    case CLF_TANH:
+        return tanh(x);
     case CLF_GELU:
     case CLF_GELU_TANH:
     case CLF_QUICK_GELU:
@@ -41,6 +43,10 @@ static double bound_of(clf_activation activation, double x, double y)
         return 0;
     case CLF_RELU2:
         return 2 * CLF_U * y + CLF_TINY; /* the product, and half an ulp where y is f32 */
+    case CLF_TANH:                       /* below 0.55 a polynomial; else (1 - e) / (1 + e), where e errs by 3 ulp */
+        if (fabs(x) < 0.55)
+            return (4 * CLF_U + 1.2e-9) * fabs(y) + CLF_TINY;
+        return 12 * CLF_U * exp(-2 * fabs(x)) + (2 * CLF_U + CLF_U_QUOTIENT) * fabs(y);
     case CLF_SILU:
         return sigmoid * fabs(y) + tiny;
     case CLF_QUICK_GELU:

@@ -66,6 +66,8 @@ static double activate(clf_activation a, double x)
         return x > 0.0 ? x : 0.0;
     case CLF_RELU2:
         return x > 0.0 ? x * x : 0.0;
+    case CLF_TANH:
+        return tanh(x);
     }
     return NAN;
 }

@@ -27,6 +27,11 @@ clf_expected clf_ref_layer_norm(clf_test *t, clf_tensor x, clf_tensor weight, cl
 clf_expected clf_ref_rms_norm(clf_test *t, clf_tensor x, clf_tensor weight, clf_rms_gain gain, float eps);
 clf_expected clf_ref_l2_norm(clf_test *t, clf_tensor x, float eps);
 clf_expected clf_ref_activate(clf_test *t, clf_tensor x, clf_activation activation);
+clf_expected clf_ref_gated_unit(clf_test *t, clf_tensor gate, clf_tensor up, clf_activation activation);
+
+/* `weights`: room for [B, H, Q, K], NULL: not wanted.  tests/ref/attention.c has the bound. */
+clf_expected clf_ref_attention(clf_test *t, clf_tensor q, clf_tensor k, clf_tensor v,
+                               const clf_attention_options *options, clf_tensor y, clf_expected *weights);
 
 /* These round like the kernels and are exact. */
 double *clf_ref_add(clf_test *t, clf_tensor a, clf_tensor b, float scale);

@@ -1,0 +1,27 @@
+/* gated_unit: y[r, c] = activation(gate[r, c]) up[r, c], in f32
+ *
+ * gate, up, y  rows placed by G, U and Y, dense in c; y may be gate or up.  CLF_ACTIVATION: a code CLF_ACT_... .
+ *
+ * Group (i, j) takes columns i span, ... of rows j block, ...; its items take vectors of CLF_VEC columns by turns, then
+ * the columns that fill no vector one by one.  On CPU devices a group has one item. */
+kernel void clf_gated_unit_rows(global const CLF_TYPE(CLF_X) *gate, clf_rows G, global const CLF_TYPE(CLF_X) *up,
+                                clf_rows U, ulong rows, ulong columns, ulong block, ulong span,
+                                global CLF_TYPE(CLF_X) *y, clf_rows Y)
+{
+    const ulong begin = get_group_id(0) * span, end = min(begin + span, columns), whole = end - (end - begin) % CLF_VEC;
+    const ulong first = get_group_id(1) * block, last = min(first + block, rows);
+
+    for (ulong r = first; r < last; r++) {
+        const ulong gr = clf_row(G, r), ur = clf_row(U, r), yr = clf_row(Y, r);
+
+        for (ulong c = begin + get_local_id(0) * CLF_VEC; c < whole; c += get_local_size(0) * CLF_VEC) {
+            clf_fv v = CLF_LOADV(CLF_X)(gate, gr + c);
+            clf_act(CLF_ACTIVATION, &v, 1);
+            CLF_STOREV(CLF_X)(y, yr + c, v * CLF_LOADV(CLF_X)(up, ur + c));
+        }
+        for (ulong c = whole + get_local_id(0); c < end; c += get_local_size(0)) {
+            const float v = clf_act1(CLF_ACTIVATION, CLF_LOAD(CLF_X)(gate, gr + c));
+            CLF_STORE(CLF_X)(y, yr + c, v * CLF_LOAD(CLF_X)(up, ur + c));
+        }
+    }
+}
