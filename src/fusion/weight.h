@@ -1,0 +1,23 @@
+/* Weights of modules: host layers packed for products, alone or stacked. */
+#ifndef CLF_FUSION_WEIGHT_H
+#define CLF_FUSION_WEIGHT_H
+
+#include <clfusion/linear.h>
+
+#include "core/error.h"
+
+/* weight [out, in] with both above 0, and in `in` unless that is 0; bias [out] or absent. */
+clf_status clf_weight_check(const char *name, const clf_linear_layer *layer, int64_t in, clf_error *err);
+
+/* One product of several weights that meet the same input.  *w is NULL after an error. */
+clf_status clf_weight_stack(clf_context *ctx, const char *name, const clf_linear_part *parts, int32_t count,
+                            clf_dtype storage, const clf_tensor_source *source, clf_linear_weight **w, clf_error *err);
+
+/* One weight; an absent one makes *w NULL, without an error. */
+clf_status clf_weight_create(clf_context *ctx, const char *name, const clf_linear_layer *layer, clf_dtype storage,
+                             const clf_tensor_source *source, clf_linear_weight **w, clf_error *err);
+
+/* Elements of the weight: multiply-adds of a row; 0 when absent. */
+uint64_t clf_weight_products(const clf_linear_layer *layer);
+
+#endif
