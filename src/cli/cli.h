@@ -29,7 +29,8 @@ typedef struct clf_cli_options {
     clf_dtype storage; /* --weights; CLF_DTYPE_NONE: stored */
     const char *family;
     const char *profile;
-    int64_t repeat;        /* 0: not given */
+    int64_t repeat; /* 0: not given */
+    int64_t layer;
     clf_dtype output_type; /* CLF_F32 or CLF_F16 */
     const char **sets;
     size_t set_count;
@@ -54,7 +55,8 @@ enum {
     CLF_OPTION_INPUT = 1 << 8,
     CLF_OPTION_OUTPUT = 1 << 9,
     CLF_OPTION_LIST = 1 << 10,
-    CLF_OPTION_LATER = 1 << 11 /* named by the contract, not built: answered with "unsupported" */
+    CLF_OPTION_LAYER = 1 << 11,
+    CLF_OPTION_LATER = 1 << 12 /* named by the contract, not built: answered with "unsupported" */
 };
 
 typedef struct clf_cli_command {
@@ -70,6 +72,7 @@ typedef struct clf_cli_command {
 extern const clf_cli_command clf_cli_devices;
 extern const clf_cli_command clf_cli_inspect;
 extern const clf_cli_command clf_cli_run;
+extern const clf_cli_command clf_cli_diagnose;
 extern const clf_cli_command clf_cli_bench;
 extern const clf_cli_command clf_cli_selftest;
 

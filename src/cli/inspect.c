@@ -136,8 +136,8 @@ const clf_cli_command clf_cli_inspect = {
     .text = "CHECKPOINT is a folder with config.json and model.safetensors (or its index and shards), or one\n"
             ".safetensors file.  The tensors are those that the connector reads.  bytes_on_device is with --weights\n"
             "as given.  Shapes are formulas: B batch, N visual tokens, T text tokens.\n",
-    .options =
-        CLF_OPTION_DEVICE | CLF_OPTION_GEMM | CLF_OPTION_WEIGHTS | CLF_OPTION_FAMILY | CLF_OPTION_SET | CLF_OPTION_JSON,
+    .options = CLF_OPTION_DEVICE | CLF_OPTION_GEMM | CLF_OPTION_WEIGHTS | CLF_OPTION_FAMILY | CLF_OPTION_SET |
+               CLF_OPTION_LAYER | CLF_OPTION_JSON,
     .most_arguments = 1,
     .run = run_inspect,
 };

@@ -8,7 +8,7 @@
 #include "core/size.h"
 
 static const clf_cli_command *const commands[] = {
-    &clf_cli_devices, &clf_cli_inspect,  &clf_cli_run,
+    &clf_cli_devices, &clf_cli_inspect,  &clf_cli_run, &clf_cli_diagnose,
 #ifndef CLF_NO_BENCH
     &clf_cli_bench,   &clf_cli_selftest,
 #endif
@@ -17,7 +17,6 @@ static const clf_cli_command *const commands[] = {
 /* Named by the command's contract, not built yet or not into this build. */
 static const char *const later[] = {
     "plan",
-    "diagnose",
 #ifdef CLF_NO_BENCH
     "bench",
     "selftest",
@@ -77,7 +76,7 @@ int main(int argc, char **argv)
 {
     hold_standard_streams();
     if (argc < 2)
-        return clf_cli_usage(NULL, "no command is given; want devices, inspect, run, bench or selftest");
+        return clf_cli_usage(NULL, "no command is given; want devices, inspect, run, diagnose, bench or selftest");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return print_help();
     if (strcmp(argv[1], "--version") == 0) {
@@ -91,5 +90,5 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], later[i]) == 0)
             return clf_cli_failf("%s: unsupported in this build of version %s; clfusion --help lists the commands",
                                  later[i], clf_version());
-    return clf_cli_usage(NULL, "command is %s; want devices, inspect, run, bench or selftest", argv[1]);
+    return clf_cli_usage(NULL, "command is %s; want devices, inspect, run, diagnose, bench or selftest", argv[1]);
 }

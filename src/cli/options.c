@@ -9,7 +9,7 @@
 #include "core/alloc.h"
 #include "core/size.h"
 
-enum { MOST_REPEATS = 1000000 };
+enum { MOST_REPEATS = 1000000, MOST_LAYERS = 1000000 };
 
 typedef struct option_row {
     unsigned bit;
@@ -27,6 +27,7 @@ static const option_row rows[] = {
     { CLF_OPTION_WEIGHTS, "weights", "stored|f32|f16|bf16", "how weights lie in device memory (stored)" },
     { CLF_OPTION_FAMILY, "family", "NAME", "the family, where config.json does not say it" },
     { CLF_OPTION_SET, "set", "KEY=VALUE", "overrides a configuration key, dotted; may be repeated" },
+    { CLF_OPTION_LAYER, "layer", "K", "which of several equal layers, from 0 in the order of the model (0)" },
     { CLF_OPTION_REPEAT, "repeat", "N", "N timed calls after one warm-up" },
     { CLF_OPTION_PROFILE, "profile", "FILE.json", "writes the times of all kernels as a Chrome trace" },
     { CLF_OPTION_LIST, "list", NULL, "names the cases and what they stand for; needs no device" },
@@ -35,7 +36,6 @@ static const option_row rows[] = {
     { CLF_OPTION_LATER, "heatmap", "PICTURE=OUT.png", NULL },
     { CLF_OPTION_LATER, "position", "Q", NULL },
     { CLF_OPTION_LATER, "head", "H", NULL },
-    { CLF_OPTION_LATER, "layer", "K", NULL },
     { CLF_OPTION_LATER, "grid", "HxW", NULL },
 };
 
@@ -83,14 +83,15 @@ static bool add_file(clf_cli_file *files, size_t *count, const char *text)
     return true;
 }
 
-static bool set_repeat(const char *text, int64_t *repeat)
+/* A whole number from `least` to `most`. */
+static bool set_number(const char *text, int64_t least, int64_t most, int64_t *number)
 {
     char *end = NULL;
-    const long long value = text[0] >= '1' && text[0] <= '9' ? strtoll(text, &end, 10) : 0;
+    const long long value = text[0] >= '0' && text[0] <= '9' ? strtoll(text, &end, 10) : -1;
 
-    if (value < 1 || value > MOST_REPEATS || *end != '\0')
+    if (value < least || value > most || *end != '\0')
         return false;
-    *repeat = value;
+    *number = value;
     return true;
 }
 
@@ -128,7 +129,9 @@ static bool take_option(clf_cli_options *o, const option_row *row, const char *v
     case CLF_OPTION_SET:
         return add_set(o, value);
     case CLF_OPTION_REPEAT:
-        return set_repeat(value, &o->repeat);
+        return set_number(value, 1, MOST_REPEATS, &o->repeat);
+    case CLF_OPTION_LAYER:
+        return set_number(value, 0, MOST_LAYERS, &o->layer);
     case CLF_OPTION_INPUT:
         return add_file(o->inputs, &o->input_count, value);
     case CLF_OPTION_GEMM:

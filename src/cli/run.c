@@ -225,8 +225,8 @@ const clf_cli_command clf_cli_run = {
             "dimension may be missing.  Only what the outputs need is computed.  Files appear when everything has\n"
             "succeeded.  clfusion inspect CHECKPOINT lists inputs and outputs.\n",
     .options = CLF_OPTION_INPUT | CLF_OPTION_OUTPUT | CLF_OPTION_DEVICE | CLF_OPTION_GEMM | CLF_OPTION_WEIGHTS |
-               CLF_OPTION_FAMILY | CLF_OPTION_SET | CLF_OPTION_REPEAT | CLF_OPTION_PROFILE | CLF_OPTION_JSON |
-               CLF_OPTION_LATER,
+               CLF_OPTION_FAMILY | CLF_OPTION_SET | CLF_OPTION_LAYER | CLF_OPTION_REPEAT | CLF_OPTION_PROFILE |
+               CLF_OPTION_JSON | CLF_OPTION_LATER,
     .most_arguments = 1,
     .run = run_run,
 };

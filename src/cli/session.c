@@ -126,6 +126,7 @@ clf_status clf_cli_session_connector(clf_cli_session *session, const clf_cli_opt
         clf_checkpoint_config_text(session->checkpoint, &text, &bytes);
         wanted.family = options->family;
         wanted.storage = options->storage;
+        wanted.layer = (int32_t)options->layer;
         wanted.sets = options->sets;
         wanted.set_count = options->set_count;
         status = clf_connector_create(session->ctx, &session->source, text, bytes, &wanted, &session->connector, err);

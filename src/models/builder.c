@@ -58,7 +58,7 @@ clf_status clf_build_tensor(const clf_builder *b, const char *name, int32_t rank
 }
 
 clf_status clf_build_linear(const clf_builder *b, const char *name, bool bias, int64_t in, const char *in_is,
-                            clf_projector_layer *layer, clf_error *err)
+                            clf_linear_layer *layer, clf_error *err)
 {
     char weight_name[NAME_BYTES], bias_name[NAME_BYTES];
 

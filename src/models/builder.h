@@ -4,6 +4,7 @@
 
 #include <clfusion/activation.h>
 #include <clfusion/context.h>
+#include <clfusion/layers.h>
 #include <clfusion/projector.h>
 #include <clfusion/source.h>
 
@@ -18,7 +19,7 @@ typedef struct clf_builder {
     const clf_config *config;
     const char *family; /* stands before messages */
     clf_dtype storage;
-    int32_t layer; /* which of several equal layers; 0 or more */
+    int32_t layer; /* which of several equal layers; 0 or more, or CLF_ALL_LAYERS where the family says all_layers */
 } clf_builder;
 
 /* Fills *t with the tensor `name` or "model." + name; absent when there is neither. */
@@ -33,7 +34,7 @@ clf_status clf_build_has(const clf_builder *b, const char *name, bool *there, cl
 /* NAME.weight [out, in] and, unless bias is false, NAME.bias [out].  in 0: any; otherwise a rule, which `in_is`
  * explains in the message. */
 clf_status clf_build_linear(const clf_builder *b, const char *name, bool bias, int64_t in, const char *in_is,
-                            clf_projector_layer *layer, clf_error *err);
+                            clf_linear_layer *layer, clf_error *err);
 
 /* Layers of an nn.Sequential: NAME.0, NAME.step, NAME.(2 step), ... as far as there are weights. */
 clf_status clf_build_sequence(const clf_builder *b, const char *name, int step, clf_projector_desc *desc,
@@ -63,6 +64,28 @@ clf_status clf_build_placeholders(const clf_builder *b, clf_placeholders default
  * NULL. */
 clf_status clf_build_projector(const clf_builder *b, const clf_projector_desc *desc, const clf_placeholders *ids,
                                clf_model *m, clf_error *err);
+
+/* Rows first .. first + count of a host tensor of rank 1 or 2: a part of a packed weight. */
+clf_host_tensor clf_build_rows(clf_host_tensor t, int64_t first, int64_t count);
+
+/* NAME.weight [width] and, of a layer norm, NAME.bias [width]. */
+clf_status clf_build_norm(const clf_builder *b, const char *name, clf_norm_kind kind, int64_t width, double eps,
+                          clf_norm_desc *norm, clf_error *err);
+
+/* torch.nn.MultiheadAttention: NAME.in_proj_weight [3 D, D], NAME.in_proj_bias [3 D], NAME.out_proj.{weight, bias}; or
+ * with other widths of keys and values NAME.{q,k,v}_proj_weight in place of the first. */
+clf_status clf_build_multihead(const clf_builder *b, const char *name, int64_t heads,
+                               clf_attention_layer_desc *attention, clf_error *err);
+
+/* An error unless heads is above 0 and divides the rows of the q of an attention; `key` is where heads come from. */
+clf_status clf_build_heads(const clf_builder *b, const char *key, int64_t heads, clf_attention_layer_desc *attention,
+                           clf_error *err);
+
+/* Count all parameters of a part, present or not. */
+void clf_build_count_linear(clf_model *m, const clf_linear_layer *layer, clf_dtype storage);
+void clf_build_count_norm(clf_model *m, const clf_norm_desc *norm);
+void clf_build_count_attention(clf_model *m, const clf_attention_layer_desc *attention, clf_dtype storage);
+void clf_build_count_feed_forward(clf_model *m, const clf_feed_forward_desc *ff, clf_dtype storage);
 
 /* An error unless the builder's layer is one of `count`. */
 clf_status clf_build_layer(const clf_builder *b, int32_t count, clf_error *err);

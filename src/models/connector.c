@@ -81,6 +81,9 @@ static clf_status build(clf_context *ctx, const clf_tensor_source *source, const
 
     if (!c->family->layered)
         CLF_TRY(clf_build_layer(&builder, 1, err));
+    if (options->layer == CLF_ALL_LAYERS && !c->family->all_layers)
+        return CLF_FAIL(err, CLF_UNSUPPORTED, "%s: layer is CLF_ALL_LAYERS; want one: it has no cross-attention layers",
+                        c->family->id);
     CLF_TRY(c->family->build(&builder, &c->model, err));
     clf_connector_describe_ports(c);
     return CLF_OK;
@@ -92,7 +95,8 @@ static clf_status check_options(const clf_connector_options *options, clf_error 
 
     CLF_REQUIRE(err, storage == CLF_DTYPE_NONE || storage == CLF_F32 || storage == CLF_F16 || storage == CLF_BF16,
                 CLF_UNSUPPORTED, "storage is %s; want f32, f16, bf16 or none", clf_dtype_name(storage));
-    CLF_REQUIRE(err, options->layer >= 0, CLF_INVALID_ARGUMENT, "layer is %d; want 0 or more", (int)options->layer);
+    CLF_REQUIRE(err, options->layer >= CLF_ALL_LAYERS, CLF_INVALID_ARGUMENT,
+                "layer is %d; want 0 or more, or CLF_ALL_LAYERS", (int)options->layer);
     return CLF_OK;
 }
 
@@ -139,6 +143,11 @@ clf_status clf_connector_open(clf_context *ctx, const char *path, const clf_conn
     status = create(ctx, clf_checkpoint_source(checkpoint), "config.json", json, bytes, options, c, err);
     clf_checkpoint_close(checkpoint);
     return status;
+}
+
+const clf_cross_attention *clf_connector_cross_attention(const clf_connector *c)
+{
+    return c->model.cross;
 }
 
 clf_connector_info clf_connector_describe(const clf_connector *c)

@@ -71,7 +71,8 @@ struct clf_model {
     const clf_model_class *model_class;
     void *module;
     clf_letters widths;
-    uint64_t parameters; /* the three are counted by clf_build_count and _count_f32 */
+    const clf_cross_attention *cross; /* of `module`, for clf_connector_cross_attention; NULL: none */
+    uint64_t parameters;              /* the three are counted by clf_build_count and _count_f32 */
     uint64_t f32_parameters;
     uint64_t weight_bytes;
 };
@@ -87,6 +88,7 @@ struct clf_family {
     const char *spellings[8]; /* other names that hub files have, ended by NULL */
     bool module;              /* found by "module" of {"model_type": "clfusion"} */
     bool layered;             /* builder.layer means something; otherwise it must be 0 */
+    bool all_layers;          /* it may be CLF_ALL_LAYERS: the model's `cross` has every layer then */
 
     /* May be NULL.  Whether a checkpoint is of this family when several have the name: LLaVA comes with two sets of
      * tensor names and one model_type. */

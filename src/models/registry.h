@@ -9,4 +9,17 @@ extern const clf_family clf_family_llava, clf_family_llava_next, clf_family_llav
     clf_family_vipllava, clf_family_paligemma, clf_family_fuyu, clf_family_janus, clf_family_linear_projection,
     clf_family_mlp_projection, clf_family_llava_fusion;
 
+extern const clf_family clf_family_mllama, clf_family_cross_attention, clf_family_gated_cross_attention,
+    clf_family_gated_cross_attention_dense, clf_family_gated_cross_attention_stack, clf_family_cross_attention_fusion;
+
+extern const clf_family clf_family_idefics2, clf_family_kosmos2, clf_family_kosmos2_5, clf_family_perceiver_resampler,
+    clf_family_latent_resampler, clf_family_learned_query_compressor, clf_family_simplified_qformer;
+
+extern const clf_family clf_family_blip2, clf_family_instructblip, clf_family_instructblipvideo;
+
+extern const clf_family clf_family_aria, clf_family_qwen_vl, clf_family_minicpmv, clf_family_siglip, clf_family_siglip2,
+    clf_family_clip_resnet, clf_family_coca;
+
+extern const clf_family clf_family_openflamingo, clf_family_idefics;
+
 #endif

@@ -153,12 +153,12 @@ no_leftovers() { # FOLDER: nothing but what stands behind it
 
 usage_and_help() {
     accepts "help" --help
-    for name in devices inspect run bench selftest; do
+    for name in devices inspect run diagnose bench selftest; do
         shows "help names $name" "$name"
     done
     accepts "version" --version
     check "version is a number" grep -qE '^clfusion [0-9]+\.[0-9]+\.[0-9]+$' "$work/stdout"
-    for name in devices inspect run bench selftest; do
+    for name in devices inspect run diagnose bench selftest; do
         accepts "$name --help" "$name" --help
         shows "$name --help shows usage" "usage: clfusion $name"
     done
@@ -170,6 +170,8 @@ usage_and_help() {
     refuses "argument too many" 2 "extra" devices extra
     refuses "two checkpoints" 2 "two" inspect one two
     refuses "inspect without checkpoint" 2 "no checkpoint" inspect
+    refuses "diagnose without checkpoint" 2 "no checkpoint" diagnose
+    refuses "diagnose takes no output" 2 "--output" diagnose x --output tokens=t.npy
     refuses "run without checkpoint" 2 "no checkpoint" run --output tokens=t.npy
     refuses "run without output" 2 "no output" run x
     refuses "input without file" 2 "--input is vision" run x --input vision --output tokens=t.npy
@@ -195,8 +197,7 @@ usage_and_help() {
 
 later_parts() {
     refuses "plan" 1 "unsupported" plan llava --size 336x336
-    refuses "diagnose" 1 "unsupported" diagnose "$data/llava_basic"
-    for option in "image=a.png" "heatmap=a.png=b.png" "position=3" "head=1" "layer=0" "grid=2x2"; do
+    for option in "image=a.png" "heatmap=a.png=b.png" "position=3" "head=1" "grid=2x2"; do
         refuses "--$option" 1 "unsupported" run x --output tokens=t.npy "--$option"
     done
 }
@@ -581,6 +582,84 @@ suite() {
     rm -rf "$work/out"
 }
 
+# head_entropy FILE HEADS ROWS KEYS HEAD: the mean of -sum p ln p over all rows of one head of weights [B, H, Q, K].
+head_entropy() {
+    npy_values "$1" | awk -v heads="$2" -v rows="$3" -v keys="$4" -v head="$5" '
+        { i = NR - 1 }
+        int(i / keys / rows) % heads == head && $1 > 0 { sum -= $1 * log($1) }
+        END { printf "%.5f", sum / (NR / keys / heads) }'
+}
+
+# shows_number NAME KEY VALUE: some "KEY": of the JSON is within 1e-4 of the value.
+shows_number() {
+    if grep -o "\"$2\": [-0-9.e]*" "$work/stdout" | awk -v want="$3" '
+        { d = $2 - want; if (d < 0) d = -d }
+        d < 1e-4 { found = 1 }
+        END { exit !found }'; then pass; else fail "$1: no $2 of $3"; fi
+}
+
+# blind_difference LAYER: how much hidden of mllama changes when media is zeros, from two runs.
+blind_difference() {
+    head -c $((4 * $(npy_values "$mllama/in_media.npy" | wc -l))) /dev/zero | write_npy "$work/dark_media.npy" "<f4" \
+        "$(npy_header "$mllama/in_media.npy" | sed "s/.*'shape': \(([^)]*)\).*/\1/")"
+    for blind_media in "$mllama/in_media.npy" "$work/dark_media.npy"; do
+        "$command" run "$mllama" --layer "$1" --input "text=$mllama/in_text.npy" --input "media=$blind_media" \
+            --input "cross_mask=$mllama/in_cross_mask.npy" --output "hidden=$work/hidden.npy" >"$work/ignored" || return 1
+        npy_values "$work/hidden.npy" >"$work/hidden.$(basename "$blind_media")"
+    done
+    paste "$work/hidden.in_media.npy" "$work/hidden.dark_media.npy" | awk '
+        { change += ($1 - $2) ^ 2; size += $1 ^ 2 }
+        END { printf "%.6f", sqrt(change / size) }'
+}
+
+diagnosis() {
+    mllama=$data/mllama_basic
+    set -- "$mllama" --input "text=$mllama/in_text.npy" --input "media=$mllama/in_media.npy" \
+        --input "cross_mask=$mllama/in_cross_mask.npy"
+    accepts "diagnose" diagnose "$mllama"
+    for text in mllama "gated_layers        2" layers.3.cross_attn_mlp_gate -0.8639; do
+        shows "diagnose shows $text" "$text"
+    done
+    check "no entropies without inputs" not_in_stdout entropy
+    accepts "diagnose --json" diagnose "$mllama" --json
+    check "diagnose --json is JSON" is_json "$work/stdout"
+    shows_number "a gate of the second layer" tanh 0.271439
+    if (
+        OCL_ICD_VENDORS=$work/no_drivers
+        export OCL_ICD_VENDORS
+        run_command 0 diagnose "$mllama"
+    ); then pass; else fail "the gates need no device"; fi
+    accepts "diagnose with inputs" diagnose "$@" --json
+    check "diagnose with inputs is JSON" is_json "$work/stdout"
+    for head in 0 3; do # weights of the oracle, layer by layer: 4 heads, 5 rows of text, 10 keys
+        shows_number "entropy of head $head" entropy "$(head_entropy "$mllama/out_attention.npy" 4 5 10 "$head")"
+        shows_number "layer 1, head $head" entropy "$(head_entropy "$mllama/layer1_attention.npy" 4 5 10 "$head")"
+    done
+    for layer in 0 1; do
+        shows_number "blind baseline of layer $layer" difference "$(blind_difference "$layer")"
+    done
+    accepts "diagnose for people" diagnose "$@"
+    shows "the table of heads" "relative_entropy"
+    check "no warning" not_in_stdout warning
+    accepts "no gates" diagnose "$llava" --json
+    shows "a model without gates" '"gated_layers": 0'
+    bytes 1600 '\000' | write_npy "$work/dark.npy" "<f4" "(1, 10, 40)"
+    accepts "the dark" diagnose "$llava" --input "vision=$work/dark.npy"
+    shows "a warning in the dark" "layer 0: tokens changes by 0 of itself without the picture: it may be ignored"
+    # one gate of 0, as training begins with: the length of the header, the header, 4 bytes
+    printf '\100\0\0\0\0\0\0\0%-64s\0\0\0\0' '{"alpha":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}' \
+        >"$work/closed.safetensors"
+    accepts "a closed gate" diagnose "$work/closed.safetensors" --family gated_cross_attention
+    shows "a warning of the closed gate" "alpha is 0: the branch adds nothing"
+    refuses "diagnose nothing" 1 "$work/nothing" diagnose "$work/nothing"
+    refuses "diagnose an unknown family" 1 "unsupported" diagnose "$llava" --family frobnicator
+    refuses "diagnose a missing file" 1 "$work/none.npy" diagnose "$llava" --input "vision=$work/none.npy"
+    refuses "an input that the family does not know" 1 "pixels" diagnose "$llava" --input "pixels=$work/dark.npy"
+    refuses "text alone" 1 "media is missing" diagnose "$mllama" --input "text=$mllama/in_text.npy"
+    printf '' | write_npy "$work/empty.npy" "<f4" "(1, 0, 40)"
+    refuses "an empty input" 1 "want at least one element" diagnose "$llava" --input "vision=$work/empty.npy"
+}
+
 : >"$work/stdout"
 : >"$work/stderr"
 usage_and_help
@@ -589,6 +668,7 @@ device_list
 inspection
 oracle
 running
+diagnosis
 timing
 types
 failures

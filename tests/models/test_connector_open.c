@@ -3,9 +3,14 @@
 
 #include "memory_source.h"
 
+#define MODULES                                                                                                        \
+    "linear_projection, mlp_projection, llava_fusion, cross_attention, gated_cross_attention, "                        \
+    "gated_cross_attention_dense, gated_cross_attention_stack, cross_attention_fusion, perceiver_resampler, "          \
+    "latent_resampler, learned_query_compressor, simplified_qformer"
 #define LIST                                                                                                           \
     "llava, llava_original, llava_next, llava_next_video, llava_onevision, fast_vlm, video_llava, vipllava, "          \
-    "paligemma, fuyu, janus, linear_projection, mlp_projection, llava_fusion"
+    "paligemma, fuyu, janus, mllama, openflamingo, idefics, idefics2, kosmos-2, kosmos-2.5, blip-2, instructblip, "    \
+    "instructblipvideo, aria, qwen_vl, minicpmv, siglip, siglip2, clip_resnet, coca, " MODULES
 
 static const char *family_of(clf_test *t, memory_source *s, const char *json, const char *name)
 {
@@ -79,8 +84,7 @@ static void an_unsupported_family_is_named_with_those_there_are(void **state)
     memory_refused(t, &s, "{\"model_type\": \"clfusion\"}", NULL, CLF_BAD_FILE,
                    "connector: module is missing; want it beside model_type clfusion");
     memory_refused(t, &s, "{\"model_type\": \"clfusion\", \"module\": \"llava\"}", NULL, CLF_UNSUPPORTED,
-                   "connector: module is llava, which is unsupported; want one of linear_projection, mlp_projection, "
-                   "llava_fusion");
+                   "connector: module is llava, which is unsupported; want one of " MODULES);
     options.family = "nothing";
     memory_refused(t, &s, "{\"model_type\": \"llava\"}", &options, CLF_UNSUPPORTED,
                    "connector: family is nothing, which is unsupported; want one of " LIST);
@@ -242,9 +246,12 @@ static void options_out_of_range_are_refused(void **state)
     memory_refused(t, &s, "{\"model_type\": \"llava\"}", &options, CLF_UNSUPPORTED,
                    "connector: storage is i8; want f32, f16, bf16 or none");
     options.storage = CLF_DTYPE_NONE;
-    options.layer = -1;
+    options.layer = -2;
     memory_refused(t, &s, "{\"model_type\": \"llava\"}", &options, CLF_INVALID_ARGUMENT,
-                   "connector: layer is -1; want 0 or more");
+                   "connector: layer is -2; want 0 or more, or CLF_ALL_LAYERS");
+    options.layer = CLF_ALL_LAYERS;
+    memory_refused(t, &s, "{\"model_type\": \"llava\"}", &options, CLF_UNSUPPORTED,
+                   "llava: layer is CLF_ALL_LAYERS; want one: it has no cross-attention layers");
     options.layer = 2;
     memory_refused(t, &s, "{\"model_type\": \"llava\"}", &options, CLF_INVALID_ARGUMENT,
                    "llava: layer is 2; want 0: the family has 1 layer");

@@ -16,7 +16,7 @@
 
 #define MAX_VALUES 8
 #define MAX_CASES 200
-#define CASES_AT_LEAST 49 /* a folder that has lost its data must not pass */
+#define CASES_AT_LEAST 135 /* a folder that has lost its data must not pass */
 
 typedef struct case_value {
     char name[32];
@@ -192,7 +192,7 @@ static void every_case_agrees_with_its_reference(void **state)
     each_case(*state, check_reference);
 }
 
-/* ---- token counts: every family here works row by row, so the reference's rows serve for any number of them ---- */
+/* ---- token counts: projectors work row by row, so the reference's rows serve for any number of them ---- */
 
 static const case_value *value_named(const case_value *values, size_t count, const char *name)
 {
@@ -241,12 +241,13 @@ static void check_token_counts(clf_test *t, const test_case *c)
     if (value_named(c->out, c->out_count, "tokens") == NULL)
         return;
     connector = open_connector(t, c, CLF_DTYPE_NONE);
-    for (size_t i = 0; i < (clf_test_small_only(t) ? 2 : CLF_COUNT(counts)); i++)
+    const bool by_rows = strstr("projector llava_fusion", clf_connector_describe(connector).module) != NULL;
+    for (size_t i = 0; by_rows && i < (clf_test_small_only(t) ? 2 : CLF_COUNT(counts)); i++)
         check_count(t, c, connector, counts[i]);
     clf_connector_destroy(connector);
 }
 
-static void every_family_agrees_at_1_5_257_576_and_729_tokens(void **state)
+static void every_projector_agrees_at_1_5_257_576_and_729_tokens(void **state)
 {
     each_case(*state, check_token_counts);
 }
@@ -276,12 +277,25 @@ static float rounded(double value, clf_dtype storage)
                               : clf_bf16_to_f32(clf_f32_to_bf16((float)value));
 }
 
+static bool ends_with(const char *name, const char *end)
+{
+    const size_t length = strlen(name), part = strlen(end);
+
+    return length >= part && strcmp(name + length - part, end) == 0;
+}
+
+/* A matrix of a product, as `storage` rounds it; queries, latents and tables of positions stay as they are. */
+static bool is_matrix(const char *name)
+{
+    return ends_with(name, "weight") || ends_with(name, "proj");
+}
+
 static clf_status rounding_find(void *self, const char *name, clf_host_tensor *array, clf_error *err)
 {
     const rounding_source *s = self;
     const clf_status status = s->inner->find(s->inner->self, name, array, err);
 
-    if (status != CLF_OK || array->dtype == CLF_DTYPE_NONE || array->rank != 2)
+    if (status != CLF_OK || array->dtype == CLF_DTYPE_NONE || array->rank != 2 || !is_matrix(name))
         return status;
     const size_t count = elements(*array);
     float *values = clf_test_memory(s->t, count * sizeof *values);
@@ -358,7 +372,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLF_TEST(every_case_agrees_with_its_reference),
-        CLF_TEST(every_family_agrees_at_1_5_257_576_and_729_tokens),
+        CLF_TEST(every_projector_agrees_at_1_5_257_576_and_729_tokens),
         CLF_TEST(f32_storage_agrees_with_the_reference),
         CLF_TEST(half_storage_equals_weights_rounded_beforehand),
     };

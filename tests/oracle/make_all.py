@@ -10,13 +10,18 @@ import sys
 import tempfile
 from pathlib import Path
 
+import make_cross
+import make_flamingo
 import make_llava
 import make_modules
 import make_others
+import make_pool
+import make_qformer
+import make_resampler
 import numpy as np
 import torch
 
-PARTS = (make_llava, make_others, make_modules)
+PARTS = (make_llava, make_others, make_modules, make_cross, make_flamingo, make_resampler, make_qformer, make_pool)
 
 
 def make_all(root: Path) -> None:

@@ -1,0 +1,159 @@
+/* Models that are cross-attention layers.
+ *
+ * text [B, T, Dt], vision [B, N, Dv], vision_mask [B, N] -> hidden [B, T, Dt], attention [B, H, T, N] */
+#include "models/cross_model.h"
+
+#include "core/alloc.h"
+#include "fusion/cross_attention.h"
+#include "fusion/place.h"
+#include "fusion/weight.h"
+#include "models/masks.h"
+#include "runtime/op.h"
+
+/* ---- facts ---- */
+
+clf_cross_products clf_cross_products_of(const clf_cross_attention_desc *desc)
+{
+    clf_cross_products p = { .media = clf_weight_products(&desc->media_projection) };
+
+    for (int32_t i = 0; i < desc->layer_count; i++) {
+        const clf_attention_layer_desc *a = &desc->layers[i].attention;
+        const int64_t Hk = a->kv_heads != 0 ? a->kv_heads : a->heads;
+
+        p.text += clf_attention_layer_products(a) + clf_feed_forward_products(&desc->layers[i].feed_forward);
+        p.media += clf_attention_layer_context_products(a);
+        p.pair += (uint64_t)(a->q.weight.dim[0] + a->v.weight.dim[0] / Hk * a->heads);
+    }
+    return p;
+}
+
+uint64_t clf_cross_flop(const clf_cross_products *p, int64_t B, int64_t T, int64_t K)
+{
+    const uint64_t rows = (uint64_t)T, keys = (uint64_t)K;
+
+    return 2 * (uint64_t)B * (p->text * rows + p->media * keys + p->pair * rows * keys);
+}
+
+clf_cross_attention_desc clf_build_cross_desc(const clf_builder *b, clf_cross_form form)
+{
+    clf_cross_attention_desc desc = clf_cross_attention_desc_default();
+
+    desc.form = form;
+    desc.storage = b->storage;
+    desc.source = b->source;
+    return desc;
+}
+
+clf_status clf_build_cross_facts(const clf_builder *b, const clf_cross_attention_desc *desc, clf_model *m,
+                                 clf_error *err)
+{
+    const clf_attention_layer_desc *first = &desc->layers[0].attention;
+
+    clf_build_count_linear(m, &desc->media_projection, desc->storage);
+    for (int32_t i = 0; i < desc->layer_count; i++) {
+        const clf_attention_layer_desc *attention = &desc->layers[i].attention;
+        clf_feed_forward_desc ff = desc->layers[i].feed_forward;
+
+        if (ff.norm.weight.data == attention->norm.weight.data) /* one norm in two places */
+            ff.norm = (clf_norm_desc){ .kind = CLF_NORM_NONE };
+        clf_build_count_attention(m, attention, desc->storage);
+        clf_build_count_feed_forward(m, &ff, desc->storage);
+    }
+    CLF_TRY(clf_build_letter(b, m, "Dt", clf_attention_layer_width(first), err));
+    return clf_build_letter(b, m, "H", first->heads, err);
+}
+
+/* ---- forward ---- */
+
+void clf_cross_model_forward(clf_stream *s, clf_cross_call call, clf_tensor text, clf_tensor media,
+                             const clf_cross_options *rules, clf_tensor hidden, clf_tensor attention)
+{
+    const bool direct = attention.dtype == CLF_F32 && clf_is_dense(attention);
+    clf_cross_options options = *rules;
+
+    if (!clf_present(hidden))
+        hidden = clf_scratch(s, CLF_F32, clf_tensor_dims(text));
+    options.attention.weights = attention;
+    if (clf_present(attention) && !direct)
+        options.attention.weights = clf_scratch(s, CLF_F32, clf_tensor_dims(attention));
+    if (call.first_alone)
+        clf_cross_attention_first(s, call.layers, text, media, &options, hidden);
+    else
+        clf_cross_attention_stack(s, call.layers, text, media, &options, call.layer, hidden);
+    if (clf_present(attention) && !direct)
+        clf_place(s, options.attention.weights, attention);
+}
+
+/* ---- clfusion's own modules ---- */
+
+typedef struct clf_cross_model {
+    clf_cross_attention *layers;
+    int32_t layer; /* whose attention is given */
+    clf_cross_products products;
+} clf_cross_model;
+
+enum { TEXT, VISION, VISION_MASK };
+enum { HIDDEN, ATTENTION };
+
+static void forward(clf_stream *s, const void *module, const clf_call *call)
+{
+    const clf_cross_model *m = module;
+    const clf_tensor vision = call->in[VISION];
+    clf_cross_options options = clf_cross_options_default();
+
+    if (clf_present(call->in[VISION_MASK]))
+        options.attention.mask =
+            clf_mask_upload(s, call->ids[VISION_MASK], CLF_DIMS(vision.dim[0], 1, 1, vision.dim[1]));
+    clf_cross_model_forward(s, (clf_cross_call){ .layers = m->layers, .layer = m->layer }, call->in[TEXT], vision,
+                            &options, call->out[HIDDEN], call->out[ATTENTION]);
+}
+
+static uint64_t flop(const void *module, const clf_call *call)
+{
+    const clf_cross_model *m = module;
+    const clf_tensor text = call->in[TEXT];
+
+    return clf_cross_flop(&m->products, text.dim[0], text.dim[1], call->in[VISION].dim[1]);
+}
+
+static void destroy(void *module)
+{
+    clf_cross_model *m = module;
+
+    if (m != NULL)
+        clf_cross_attention_destroy(m->layers);
+    clf_free(m);
+}
+
+#define BOTH (1U << TEXT | 1U << VISION)
+
+static const clf_model_class cross_class = {
+    .module = "cross_attention",
+    .inputs = { { .name = "text", .shape = "[B, T, Dt]" },
+                { .name = "vision", .shape = "[B, N, Dv]" },
+                { .name = "vision_mask", .shape = "[B, N]", .kind = CLF_PORT_IDS } },
+    .input_count = 3,
+    .outputs = { { .name = "hidden", .shape = "[B, T, Dt]", .needs = BOTH, .may = 1U << VISION_MASK, .like = TEXT },
+                 { .name = "attention", .shape = "[B, H, T, N]", .needs = BOTH, .may = 1U << VISION_MASK } },
+    .output_count = 2,
+    .forward = forward,
+    .flop = flop,
+    .destroy = destroy,
+};
+
+clf_status clf_build_cross(const clf_builder *b, const clf_cross_attention_desc *desc, clf_model *m, clf_error *err)
+{
+    clf_cross_model *model = clf_alloc(1, sizeof *model);
+
+    if (model == NULL)
+        return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "%s: no host memory for the model", b->family);
+    m->model_class = &cross_class;
+    m->module = model;
+    model->layer = b->layer == CLF_ALL_LAYERS ? 0 : b->layer;
+    model->products = clf_cross_products_of(desc);
+    CLF_TRY(clf_build_layer(b, desc->layer_count, err));
+    CLF_TRY(clf_build_cross_facts(b, desc, m, err));
+    CLF_TRY(clf_cross_attention_create(b->ctx, desc, &model->layers, err));
+    m->cross = model->layers;
+    return clf_build_letter(b, m, "Dv", clf_cross_attention_media_width(model->layers), err);
+}
