@@ -7,9 +7,11 @@
 All runners have the same weights in f32, packed and warm, and the same number of threads.  They take turns: in each
 round every runner and the peak come once, with a pause before each, because thread pools spin for a while after a call.
 A runner whose result differs from the double-precision reference gets no figure.  Medians are compared with medians;
-the share of the peak is best time against best peak.
+the share of the peak is best time against best peak: of fused multiply-adds, or of reading from memory in the cases
+that read every weight for a single row.
 """
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -58,60 +60,11 @@ limit_threads(ARGS.threads)
 
 import numpy as np  # noqa: E402  (the lines above must come first)
 import torch  # noqa: E402
-from torch import nn  # noqa: E402
+from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 import clf  # noqa: E402
-
-
-# ---- cases: a function that gives the reference module, and what clfusion needs to build the same -----------------
-
-class Case:
-    def __init__(self, module, tokens, width, config, names, family=None, batch=1):
-        """names: state-dict name -> tensor name of the checkpoint."""
-        self.module, self.config, self.names, self.family = module.eval(), config, names, family
-        self.vision = np.random.default_rng(1).standard_normal((batch, tokens, width), dtype=np.float32)
-
-    def weights(self):
-        return {self.names[name]: value.numpy() for name, value in self.module.state_dict().items()}
-
-
-def linear(tokens, width, out, config, name, family=None):
-    return Case(nn.Linear(width, out), tokens, width, config, {"weight": name + ".weight", "bias": name + ".bias"}, family)
-
-
-def mlp_names(prefix, first, second, norm=None):
-    names = {f"{layer}.{kind}": f"{prefix}.{name}.{kind}" for layer, name in ((first, "linear_1"), (second, "linear_2"))
-             for kind in ("weight", "bias")}
-    return names | ({f"0.{kind}": f"{prefix}.{norm}.{kind}" for kind in ("weight", "bias")} if norm else {})
-
-
-def llava_1_5(hidden):
-    return Case(nn.Sequential(nn.Linear(1024, hidden), nn.GELU(), nn.Linear(hidden, hidden)), 576, 1024,
-                {"model_type": "llava", "vision_config": {"hidden_size": 1024}, "text_config": {"hidden_size": hidden},
-                 "projector_hidden_act": "gelu"}, mlp_names("multi_modal_projector", 0, 2))
-
-
-def vipllava():
-    return Case(nn.Sequential(nn.LayerNorm(5120), nn.Linear(5120, 4096), nn.GELU(), nn.Linear(4096, 4096)), 576, 5120,
-                {"model_type": "vipllava", "vision_config": {"hidden_size": 1024}, "text_config": {"hidden_size": 4096},
-                 "vision_feature_layers": [-2, -5, -8, -11, 6], "projector_hidden_act": "gelu"},
-                mlp_names("multi_modal_projector", 1, 3, "projector_layernorm"))
-
-
-CASES = {
-    "llava_1_0": lambda: linear(576, 1024, 4096, {"model_type": "llava_llama", "mm_projector_type": "linear",
-                                                  "mm_hidden_size": 1024, "hidden_size": 4096},
-                                "model.mm_projector", "llava_original"),
-    "llava_1_5_7b": lambda: llava_1_5(4096),
-    "llava_1_5_13b": lambda: llava_1_5(5120),
-    "vipllava": vipllava,
-    "paligemma_224": lambda: linear(256, 1152, 2048, {"model_type": "paligemma", "projection_dim": 2048,
-                                                      "vision_config": {"hidden_size": 1152, "projection_dim": 2048}},
-                                    "multi_modal_projector.linear"),
-    "fuyu_1280x720": lambda: linear(24 * 43, 2700, 4096, {"model_type": "fuyu", "patch_size": 30, "num_channels": 3,
-                                                          "hidden_size": 4096, "text_config": {"hidden_size": 4096}},
-                                    "vision_embed_tokens"),
-}
+from cases import CASES  # noqa: E402
 
 
 # ---- runners: an object with run(), which ends when the result is there, and result() ------------------------------
@@ -119,11 +72,11 @@ CASES = {
 class TorchRunner:
     def __init__(self, case, _):
         torch.set_num_threads(ARGS.threads)
-        self.module, self.x, self.y = case.module, torch.from_numpy(case.vision), None
+        self.module, self.inputs, self.y = case.module, case.arguments(), None
 
     def run(self):
         with torch.inference_mode():
-            self.y = self.module(self.x)
+            self.y = self.module(*self.inputs)
 
     def result(self):
         return self.y.numpy()
@@ -136,8 +89,9 @@ class OnnxRuntimeRunner:
         options.intra_op_num_threads, options.inter_op_num_threads = ARGS.threads, 1
         self.session = ort.InferenceSession(onnx_path, options, providers=["CPUExecutionProvider"])
         self.binding = self.session.io_binding()
-        self.binding.bind_cpu_input("vision", case.vision)
-        self.binding.bind_output("tokens", "cpu")
+        for name, array in case.inputs.items():
+            self.binding.bind_cpu_input(name, array)
+        self.binding.bind_output(case.output, "cpu")
 
     def run(self):
         self.session.run_with_iobinding(self.binding)
@@ -154,7 +108,8 @@ class OpenVinoRunner:
             "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": ARGS.threads, "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY"})
         self.request = compiled.create_infer_request()
-        self.request.set_input_tensor(ov.Tensor(case.vision, shared_memory=True))
+        for name, array in case.inputs.items():
+            self.request.set_tensor(name, ov.Tensor(array, shared_memory=True))
 
     def run(self):
         self.request.infer()
@@ -170,9 +125,9 @@ class ClfusionRunner:
         if ClfusionRunner.library is None:
             ClfusionRunner.library = clf.Library(str(ARGS.build / "libclfusion.so"), ARGS.device)
         storage = {"f32": clf.F32, "f16": clf.F16, "bf16": clf.BF16}[ARGS.weights]
-        self.connector = clf.Connector(self.library, case.config, case.weights(), case.vision, case.family, storage)
-        self.run, self.result, self.flop = self.connector.run, self.connector.result, self.connector.flop
-        self.close = self.connector.close
+        connect = case.connect or clf.Connector.of_case
+        self.module = connect(self.library, case, storage)
+        self.run, self.result, self.close = self.module.run, self.module.result, self.module.close
 
 
 RUNNERS = {"clfusion": ClfusionRunner, "torch": TorchRunner, "onnxruntime": OnnxRuntimeRunner,
@@ -183,14 +138,17 @@ def export(case, folder):
     path = os.path.join(folder, "case.onnx")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(case.module, (torch.from_numpy(case.vision),), path, input_names=["vision"],
-                          output_names=["tokens"], opset_version=20, dynamo=True, verbose=False)
+        torch.onnx.export(case.module, case.arguments(), path, input_names=list(case.inputs),
+                          output_names=[case.output], opset_version=20, dynamo=True, verbose=False)
     return path
 
 
 def reference(case):
-    with torch.inference_mode():
-        return case.module.double()(torch.from_numpy(case.vision).double()).numpy()
+    """The result in double precision, and the floating-point operations: two for each multiply-add of a product."""
+    counter = FlopCounterMode(display=False)
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), counter:
+        want = case.module.double()(*case.arguments(torch.float64)).numpy()
+    return want, counter.get_total_flops()
 
 
 def difference(got, want):
@@ -212,8 +170,26 @@ def measure_peak():
     return json.loads(text)["peak_fma_gflops"]
 
 
+READ_BYTES = 1 << 30  # far beyond every cache
+
+
+@functools.cache
+def long_array():
+    return torch.ones(READ_BYTES // 4)
+
+
+def measure_read():
+    """What the threads read from memory in GB/s: best of three sums, which torch vectorises."""
+    array, best = long_array(), 0.0
+    for _ in range(3):
+        begin = time.perf_counter()
+        array.sum()
+        best = max(best, READ_BYTES / (time.perf_counter() - begin) * 1e-9)
+    return best
+
+
 def prepare(case, names):
-    """The runners whose results are right, and how far off each was."""
+    """The runners whose results are right, how far off each was, and the floating-point operations of a call."""
     runners, off = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         path = export(case, folder) if {"onnxruntime", "openvino"} & set(names) else None
@@ -222,7 +198,7 @@ def prepare(case, names):
             runners[name].run()
     results = {name: runner.result().copy() for name, runner in runners.items()}
     weights = {key: value.clone() for key, value in case.module.state_dict().items()}
-    want = reference(case)
+    want, flop = reference(case)
     case.module.float().load_state_dict(weights)
     for name, got in results.items():
         off[name] = difference(got, want)
@@ -230,11 +206,11 @@ def prepare(case, names):
             print(f"compare: {name} is {off[name]:.2g} off the reference; it gets no figure", file=sys.stderr)
             WRONG.append(name)
             del runners[name]
-    return runners, off
+    return runners, off, flop
 
 
-def measure(runners):
-    """Seconds of every timed call by runner, and the readings of the peak."""
+def measure(runners, measure_bound):
+    """Seconds of every timed call by runner, and the readings of what bounds the case."""
     seconds, peaks = {name: [] for name in runners}, []
     for turn in range(ARGS.rounds):
         order = list(runners)
@@ -247,32 +223,29 @@ def measure(runners):
                 runners[name].run()
                 seconds[name].append(time.perf_counter() - begin)
         time.sleep(ARGS.pause)
-        peaks.append(measure_peak())
+        peaks.append(measure_bound())
     return seconds, peaks
 
 
 def run_case(name, names):
     torch.manual_seed(1)
     case = CASES[name]()
-    runners, off = prepare(case, names)
+    runners, off, flop = prepare(case, names)
     if not runners:
         sys.exit(f"compare: {name}: no runner gave the right result")
-    flop = runners["clfusion"].flop() if "clfusion" in runners else None
-    seconds, peaks = measure(runners)
+    work, unit = (case.bytes_read, "GB/s") if case.bytes_read else (flop, "GFLOP/s")
+    seconds, peaks = measure(runners, measure_read if case.bytes_read else measure_peak)
     for runner in runners.values():
         getattr(runner, "close", lambda: None)()
 
-    result = {"case": name, "shape": list(case.vision.shape), "flop": flop, "peak_best": max(peaks),
-              "peak_median": statistics.median(peaks), "runners": {}}
+    result = {"case": name, "shape": case.shape(), "flop": flop, "bytes_read": case.bytes_read, "unit": unit,
+              "peak_best": max(peaks), "peak_median": statistics.median(peaks), "runners": {}}
     for runner, times in seconds.items():
         quarter = statistics.quantiles(times, n=4)
         result["runners"][runner] = {
             "median_ms": 1e3 * quarter[1], "quartiles_ms": [1e3 * quarter[0], 1e3 * quarter[2]],
-            "best_ms": 1e3 * min(times), "difference": off[runner]}
-        if flop:
-            figures = result["runners"][runner]
-            figures["gflops"] = flop / quarter[1] * 1e-9
-            figures["peak_share"] = flop / min(times) * 1e-9 / max(peaks)
+            "best_ms": 1e3 * min(times), "difference": off[runner], "rate": work / quarter[1] * 1e-9,
+            "peak_share": work / min(times) * 1e-9 / max(peaks)}
     return result
 
 
@@ -280,11 +253,12 @@ def row(result, names):
     cells = [result["case"], "×".join(str(d) for d in result["shape"])]
     for name in names:
         r = result["runners"].get(name)
-        cells.append("wrong" if r is None else f"{r['median_ms']:.2f} ms, {r.get('gflops', 0):.0f}")
+        cells.append("wrong" if r is None else
+                     f"{r['median_ms']:.2f} ms, {r['rate']:.0f} {result['unit']}, {100 * r['peak_share']:.0f} %")
     ours = result["runners"].get("clfusion")
     peers = [r["median_ms"] for name, r in result["runners"].items() if name != "clfusion"]
     cells.append(f"{min(peers) / ours['median_ms']:.2f}×" if ours and peers else "-")
-    cells.append(f"{100 * ours['peak_share']:.0f} % of {result['peak_best']:.0f}" if ours else "-")
+    cells.append(f"{result['peak_best']:.0f} {result['unit']}")
     return "| " + " | ".join(cells) + " |"
 
 
@@ -298,8 +272,8 @@ def main():
             if name not in known:
                 sys.exit(f"compare: {what} is {name}; want one of {', '.join(known)}")
 
-    header = ["case", "vision"] + [f"{name} (median, GFLOP/s)" for name in names]
-    header += ["clfusion against the best peer", "best share of the best FMA peak"]
+    header = ["case", "first input"] + [f"{name} (median, rate, best as share of the peak)" for name in names]
+    header += ["clfusion against the best peer", "peak"]
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     results = []
     for name in cases:
