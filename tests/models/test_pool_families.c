@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "harness.h"
+#include "shims.h"
 
 /* ---- connectors of tests/data, with keys overridden ---- */
 
@@ -454,6 +455,61 @@ static void a_description_counts_every_parameter_once(void **state)
     clf_connector_destroy(aria);
 }
 
+/* ---- failures ---- */
+
+/* Opens the case, runs it with other sizes than usual, closes it. */
+static clf_status live(clf_test *t, const char *name, clf_stream *s, const call *k, clf_error *err)
+{
+    const char *const sets[MAX_SETS] = { NULL };
+    clf_connector *c = NULL;
+    clf_value out = k->out;
+    clf_status status = open_case(t, name, sets, &c, err);
+
+    if (status == CLF_OK)
+        status = clf_connector_run(s, c, k->in, k->in_count, &out, 1, err);
+    clf_connector_destroy(c);
+    return status;
+}
+
+/* The tables of positions, masks and lengths of a call: nothing is lost, and the first error is told. */
+static void a_failure_anywhere_loses_nothing(void **state)
+{
+    static const char *const names[] = { "qwen_vl_basic", "minicpmv_2_0", "siglip2_mask", "clip_resnet_basic" };
+    clf_test *t = *state;
+
+    if (clf_test_small_only(t))
+        clf_test_skip("rusticl makes kernels anew for every stream");
+    for (size_t i = 0; i < CLF_COUNT(names) * 2; i++) {
+        const char *name = names[i / 2];
+        call k = vision_call(t, CLF_DIMS(1, 9, i < 4 ? 20 : 32), i < 4 ? "tokens" : "image_embeds");
+        clf_error err = { 0 };
+
+        k.out.host = clf_test_memory(t, 9 * 32 * sizeof(float));
+        if (live(t, name, t->stream, &k, &err) != CLF_OK)
+            fail_msg("%s", err.message);
+        const clf_shim_counts before = clf_shims_count();
+        bool more = true;
+
+        for (long call_number = 1; more; call_number++) {
+            clf_stream *s = NULL;
+            clf_status status;
+
+            assert_int_equal(clf_stream_create(t->ctx, NULL, &s, &err), CLF_OK);
+            if (i % 2 == 0)
+                clf_shims_fail_cl(call_number, false);
+            else
+                clf_shims_fail_allocation(call_number, false);
+            status = live(t, name, s, &k, &err);
+            more = i % 2 == 0 ? clf_shims_failed() != NULL : clf_shims_allocations() >= call_number;
+            clf_shims_fail_cl(0, false);
+            clf_shims_fail_allocation(0, false);
+            assert_int_equal(status == CLF_OK, !more);
+            clf_stream_destroy(s);
+            assert_true(clf_shims_balanced(&before));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -470,6 +526,7 @@ int main(void)
         CLF_TEST(clip_resnet_takes_the_rows_of_its_positions),
         CLF_TEST(image_embeds_are_the_pooled_row_over_its_norm),
         CLF_TEST(a_description_counts_every_parameter_once),
+        CLF_TEST(a_failure_anywhere_loses_nothing),
     };
 
     return CLF_TEST_MAIN(tests);

@@ -272,6 +272,41 @@ static void an_id_outside_the_vocabulary_is_named(void **state)
     clf_connector_destroy(c);
 }
 
+/* Of a checkpoint with placeholders: logits of six ids, behind four placeholders or not. */
+static clf_status run_placed(clf_test *t, const call *k, clf_stream *s, bool placed, float *logits, clf_error *err)
+{
+    int64_t ids[I * 10], mask[I * 10];
+    const int64_t length = placed ? 10 : 6, before = length - 6;
+    const clf_value in[] = { k->in[2],
+                             { "text_ids", clf_tensor_shape(CLF_I64, CLF_DIMS(I, length)), ids },
+                             { "text_mask", clf_tensor_shape(CLF_I64, CLF_DIMS(I, length)), mask } };
+    const clf_value out = { .name = "logits", .host = logits };
+    clf_connector *c = NULL;
+    clf_status status = open_with(t, FOLDER("blip2_retrieval_placeholders"), NULL, 0, &c, err);
+
+    for (int64_t i = 0; i < I * length; i++) {
+        const int64_t column = i % length - before;
+
+        ids[i] = column < 0 ? 40 : i / length * 9 + column;
+        mask[i] = column < 5;
+    }
+    if (status == CLF_OK)
+        status = clf_connector_run(s, c, in, CLF_COUNT(in), &out, 1, err);
+    clf_connector_destroy(c);
+    return status;
+}
+
+static void placeholders_before_the_text_change_nothing(void **state)
+{
+    clf_test *t = *state;
+    const call *k = prepare(t, I, I);
+    float with[I * I], without[I * I];
+
+    assert_int_equal(run_placed(t, k, t->stream, true, with, NULL), CLF_OK);
+    assert_int_equal(run_placed(t, k, t->stream, false, without, NULL), CLF_OK);
+    assert_memory_equal(with, without, sizeof with);
+}
+
 /* Dropping them would leave fewer rows than ids. */
 static void outputs_with_a_row_for_each_id_take_no_placeholders(void **state)
 {
@@ -352,6 +387,13 @@ static void fail_each_allocation(clf_test *t, const call *k, long step,
     }
 }
 
+static clf_status live_placed(clf_test *t, const call *k, clf_stream *s, clf_error *err)
+{
+    float logits[I * I];
+
+    return run_placed(t, k, s, true, logits, err);
+}
+
 /* Steps that share no factor with the layers' pattern; the module's own test takes every one. */
 static void an_allocation_that_fails_is_out_of_memory(void **state)
 {
@@ -360,6 +402,7 @@ static void an_allocation_that_fails_is_out_of_memory(void **state)
 
     fail_each_allocation(t, k, 7, live);
     fail_each_allocation(t, k, 5, live_video);
+    fail_each_allocation(t, k, 1, live_placed);
 }
 
 int main(void)
@@ -374,6 +417,7 @@ int main(void)
         CLF_TEST(matching_is_matching_under_every_objective),
         CLF_TEST(half_precision_outputs_are_the_rounded_ones),
         CLF_TEST(an_id_outside_the_vocabulary_is_named),
+        CLF_TEST(placeholders_before_the_text_change_nothing),
         CLF_TEST(outputs_with_a_row_for_each_id_take_no_placeholders),
         CLF_TEST(an_allocation_that_fails_is_out_of_memory),
     };
