@@ -80,7 +80,8 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
         uint has_residual, float scale, global const CLF_TYPE(CLF_Y) *r, clf_rows R, global CLF_TYPE(CLF_Y) *y,        \
         clf_rows Y
 
-/* ahead .. are the bytes to fetch, `step` for each k of each tile: a cache line at most takes one hint, two take two. */
+/* `ahead` are the bytes to fetch, `step` of them for each k of each tile.  One tile alone has two cache lines of f32 for
+ * each k, hence two hints; tiles of 12 rows are eight or more, and one hint will do. */
 #define CLF_PANEL_RUN(MR)                                                                                              \
     kernel void clf_panel_mr##MR(CLF_PANEL_ARGUMENTS)                                                                  \
     {                                                                                                                  \
@@ -105,7 +106,8 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
                 for (uint k = begin; k < end; k++, x += (MR), v += NR, ahead += step) {                                \
                     const clf_fv w0 = CLF_LOADV(CLF_W)(v, 0), w1 = CLF_LOADV(CLF_W)(v, CLF_VEC);                       \
                     CLF_PANEL_FETCH(ahead);                                                                            \
-                    CLF_PANEL_FETCH(ahead + step / 2);                                                                 \
+                    if ((MR) < 12)                                                                                     \
+                        CLF_PANEL_FETCH(ahead + step / 2);                                                             \
                     _Pragma("unroll") for (uint i = 0; i < (MR); i++) {                                                \
                         sum[2 * i] = CLF_FMA((clf_fv)(x[i]), w0, sum[2 * i]);                                          \
                         sum[2 * i + 1] = CLF_FMA((clf_fv)(x[i]), w1, sum[2 * i + 1]);                                  \
