@@ -32,7 +32,7 @@ typedef struct clf_attention_options {
     uint32_t struct_size;
     float scale; /* of the scores; 0, the default: D^-1/2 */
 
-    /* Over the D entries of a head, before the scores; k as it stands in k is not changed. */
+    /* Over the D entries of a head, before the scores and in f32; q and k themselves are not changed. */
     clf_norm q_norm;
     clf_norm k_norm;
 
@@ -73,15 +73,18 @@ static inline clf_attention_options clf_attention_options_default(void)
  * options  NULL: the defaults
  * y        [B, Q, H, E]   f32 or the type of q; apart from all others
  *
- * B, Q and K may be 0: without queries nothing happens, without keys no query sees one.  The four are views with any
- * strides; only the last must be 1.  Thus q, k and v can be parts of one product, and a batch stride of 0 shares keys
- * or queries.  clf_heads makes such a view of [B, T, H D].
+ * B, Q and K may be 0: without queries nothing happens, without keys no query sees one and the mean of none is 0.  The
+ * four are views with any strides; only the last must be 1.  Thus q, k and v can be parts of one product, and a batch
+ * stride of 0 shares keys or queries; each element of y wants a place of its own.  clf_heads makes such a view of
+ * [B, T, H D].  Masks and groups may be views, too; weights are dense.  g Q is below 2^31.
  *
- * Accumulation in f32, softmax online: memory is O(Q + K).  What a query may not see is selected away, never multiplied
- * by 0: hidden keys and values may be NaN.  A query's result depends on nothing but its row of q and what it may see,
- * in order: equal queries have equal bits in every batch and for every Q.
+ * Accumulation in f32, softmax online: memory is O(Q + K), and none but for q_norm and k_norm, which take room for q
+ * and k in f32.  What a query may not see is selected away: hidden keys and values may be NaN.  A query's result depends
+ * on nothing but its row of q and what it may see, in order: equal queries have equal bits in every batch and for every
+ * Q.  With one key it is v, bit for bit (-0 becomes 0).  A NaN reaches exactly the rows that see it.
  * Bound, u = 2^-24: (2 K + 16 + 8 ceil(K / 8) + 4 (D + 2) A) u sum|p v| and half an ulp of y's type, A the largest
- * scale sum|q k| of the row; it holds for finite input without overflow.
+ * scale sum|q k| + |mask| of the keys that the row sees; it holds for finite input without overflow.  A stored weight p
+ * has the same bound with p for sum|p v|.
  * Source: Vaswani et al. 2017, arXiv:1706.03762; online softmax, Dao et al. 2022, arXiv:2205.14135.
  * Ownership, threads, errors and the state of outputs after one: as for every operator, clfusion/stream.h.
  */

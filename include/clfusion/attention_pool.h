@@ -106,6 +106,8 @@ CLF_API CLF_MUST_USE clf_status clf_attention_pool_check(const clf_attention_poo
  * options  NULL: the defaults
  * tokens   [B, M, Dt]  f32, or the type of vision; may be a view; no overlap with vision
  *
+ * B and N may be 0: the attention to no rows is 0, and so is their mean.  In the steady state of equal shapes nothing is
+ * allocated.
  * Ownership, threads, errors and the state of tokens after one: as for every operator, clfusion/stream.h.
  */
 CLF_API void clf_attention_pool_forward(clf_stream *s, const clf_attention_pool *p, clf_tensor vision,

@@ -31,7 +31,7 @@ typedef struct clf_attention_layer_desc {
     float scale;               /* 0: D^-1/2 */
     clf_norm_desc q_norm;      /* over the D entries of a head */
     clf_norm_desc k_norm;
-    clf_host_tensor gate; /* alpha, [1] or [C] (also with leading ones); absent: g = 1 */
+    clf_host_tensor gate; /* alpha, [1] or [C] (also with leading ones), where there is a residual; absent: g = 1 */
 } clf_attention_layer_desc;
 
 /** Feed-forward:  r + g down(act(up(norm(x)))), or with `gated`  r + g down(act(gated(norm(x))) * up(norm(x))). */
@@ -41,7 +41,7 @@ typedef struct clf_feed_forward_desc {
     clf_linear_layer gated; /* [F, C], the half that is activated (SwiGLU's gate_proj); absent: none */
     clf_linear_layer down;  /* [C', F] */
     clf_activation activation;
-    clf_host_tensor gate; /* alpha, [1] or [C'] (also with leading ones); absent: g = 1 */
+    clf_host_tensor gate; /* alpha, [1] or [C'] (also with leading ones), where there is a residual; absent: g = 1 */
 } clf_feed_forward_desc;
 
 CLF_END_DECLS

@@ -28,7 +28,9 @@ typedef struct clf_norm_desc {
     float eps;
 } clf_norm_desc;
 
-/** y = norm(x) over the last dimension; a copy for CLF_NORM_NONE.  The rules of clf_layer_norm and clf_rms_norm. */
+/** y = norm(x) over the last dimension; a copy for CLF_NORM_NONE.  The rules of clf_layer_norm, clf_rms_norm (an absent
+ * weight: CLF_RMS_PLAIN) and clf_copy, but that x and y may be views with three strides above their rows, as heads of a
+ * part of a sequence are. */
 CLF_API void clf_normalise(clf_stream *s, const clf_norm *norm, clf_tensor x, clf_tensor y);
 
 CLF_END_DECLS

@@ -52,6 +52,7 @@ typedef struct clf_qformer_desc {
     const clf_tensor_source *source;
 } clf_qformer_desc;
 
+/** Nothing set. */
 static inline clf_qformer_desc clf_qformer_desc_default(void)
 {
     clf_qformer_desc desc;
@@ -90,6 +91,7 @@ typedef struct clf_qformer_options {
     bool weights_of_self;
 } clf_qformer_options;
 
+/** ITM, the module's queries, no masks, zero for what sees nothing, no weights. */
 static inline clf_qformer_options clf_qformer_options_default(void)
 {
     clf_qformer_options options;
@@ -115,8 +117,9 @@ CLF_API void clf_qformer_forward(clf_stream *s, const clf_qformer *q, clf_tensor
                                  int64_t T, const clf_qformer_options *options, clf_tensor hidden);
 
 /** The rules without a device, from shapes alone; *hidden receives the shape of the result. */
-CLF_API clf_status clf_qformer_check(const clf_qformer *q, clf_tensor vision, int64_t B, int64_t T,
-                                     const clf_qformer_options *options, clf_tensor *hidden, clf_error *err);
+CLF_API CLF_MUST_USE clf_status clf_qformer_check(const clf_qformer *q, clf_tensor vision, int64_t B, int64_t T,
+                                                  const clf_qformer_options *options, clf_tensor *hidden,
+                                                  clf_error *err);
 
 CLF_END_DECLS
 

@@ -10,16 +10,10 @@
 #include "core/size.h"
 #include "core/text.h"
 #include "fusion/gate.h"
+#include "fusion/name.h"
+#include "fusion/place.h"
 #include "fusion/weight.h"
 #include "runtime/op.h"
-
-#define NAME_BYTES 160
-
-static const char *part_name(char *buffer, const char *name, const char *part)
-{
-    clf_format(buffer, NAME_BYTES, "%s.%s", name, part);
-    return buffer;
-}
 
 /* ---- descriptions ---- */
 
@@ -69,6 +63,8 @@ static clf_status check_heads(const char *name, const clf_attention_layer_desc *
     if (d->q.weight.dim[0] / H > CLF_ATTENTION_MAX_WIDTH || d->v.weight.dim[0] / Hk > CLF_ATTENTION_MAX_WIDTH)
         return CLF_FAIL(err, CLF_UNSUPPORTED, "%s has heads of %" PRId64 " and %" PRId64 "; want at most %d", name,
                         d->q.weight.dim[0] / H, d->v.weight.dim[0] / Hk, CLF_ATTENTION_MAX_WIDTH);
+    if (!isfinite(d->scale))
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s.scale is %g; want finite, 0 for D^-1/2", name, (double)d->scale);
     return CLF_OK;
 }
 
@@ -77,31 +73,32 @@ static clf_status check_result(const char *name, const clf_attention_layer_desc 
 {
     const int64_t inner = d->v.weight.dim[0] / kv_heads(d) * d->heads;
     const bool out = clf_host_present(d->out.weight);
-    char part[NAME_BYTES];
 
     if (out)
-        CLF_TRY(clf_weight_check(part_name(part, name, "out"), &d->out, inner, err));
+        CLF_TRY(clf_weight_check(CLF_PART(name, "out"), &d->out, inner, err));
     if (clf_host_present(d->dense.weight))
-        CLF_TRY(clf_weight_check(part_name(part, name, "dense"), &d->dense, out ? d->out.weight.dim[0] : inner, err));
+        CLF_TRY(clf_weight_check(CLF_PART(name, "dense"), &d->dense, out ? d->out.weight.dim[0] : inner, err));
     if (!out &&
         (clf_host_present(d->dense.weight) || clf_host_present(d->gate) || d->activation != CLF_ACTIVATION_NONE))
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
                         "%s has a dense layer, a gate or an activation and no out; want out before them", name);
-    return clf_gate_check(part_name(part, name, "gate"), d->gate, clf_attention_layer_result_width(d), err);
+    CLF_TRY(clf_gate_check(CLF_PART(name, "gate"), d->gate, clf_attention_layer_result_width(d), err));
+    if (clf_gate_has_channels(d->gate) && d->activation != CLF_ACTIVATION_NONE)
+        return CLF_FAIL(err, CLF_UNSUPPORTED, "%s.gate is %s beside an activation; want [1]", name,
+                        CLF_HOST_TEXT(d->gate));
+    return CLF_OK;
 }
 
 clf_status clf_attention_layer_check(const char *name, const clf_attention_layer_desc *d, clf_error *err)
 {
-    char part[NAME_BYTES];
-
-    CLF_TRY(clf_weight_check(part_name(part, name, "q"), &d->q, 0, err));
-    CLF_TRY(clf_weight_check(part_name(part, name, "k"), &d->k, 0, err));
-    CLF_TRY(clf_weight_check(part_name(part, name, "v"), &d->v, d->k.weight.dim[1], err));
+    CLF_TRY(clf_weight_check(CLF_PART(name, "q"), &d->q, 0, err));
+    CLF_TRY(clf_weight_check(CLF_PART(name, "k"), &d->k, 0, err));
+    CLF_TRY(clf_weight_check(CLF_PART(name, "v"), &d->v, d->k.weight.dim[1], err));
     CLF_TRY(check_heads(name, d, err));
     CLF_TRY(check_result(name, d, err));
-    CLF_TRY(clf_norm_check(part_name(part, name, "norm"), &d->norm, d->q.weight.dim[1], err));
-    CLF_TRY(clf_norm_check(part_name(part, name, "q_norm"), &d->q_norm, d->q.weight.dim[0] / d->heads, err));
-    return clf_norm_check(part_name(part, name, "k_norm"), &d->k_norm, d->q.weight.dim[0] / d->heads, err);
+    CLF_TRY(clf_norm_check(CLF_PART(name, "norm"), &d->norm, d->q.weight.dim[1], err));
+    CLF_TRY(clf_norm_check(CLF_PART(name, "q_norm"), &d->q_norm, d->q.weight.dim[0] / d->heads, err));
+    return clf_norm_check(CLF_PART(name, "k_norm"), &d->k_norm, d->q.weight.dim[0] / d->heads, err);
 }
 
 uint64_t clf_attention_layer_products(const clf_attention_layer_desc *d)
@@ -119,11 +116,9 @@ uint64_t clf_attention_layer_context_products(const clf_attention_layer_desc *d)
 static clf_status create_norms(clf_context *ctx, const char *name, const clf_attention_layer_desc *d,
                                const clf_tensor_source *source, clf_attention_layer *l, clf_error *err)
 {
-    char part[NAME_BYTES];
-
-    CLF_TRY(clf_norm_create(ctx, part_name(part, name, "norm"), &d->norm, d->q.weight.dim[1], source, &l->norm, err));
-    CLF_TRY(clf_norm_create(ctx, part_name(part, name, "q_norm"), &d->q_norm, l->D, source, &l->q_norm, err));
-    return clf_norm_create(ctx, part_name(part, name, "k_norm"), &d->k_norm, l->D, source, &l->k_norm, err);
+    CLF_TRY(clf_norm_create(ctx, CLF_PART(name, "norm"), &d->norm, d->q.weight.dim[1], source, &l->norm, err));
+    CLF_TRY(clf_norm_create(ctx, CLF_PART(name, "q_norm"), &d->q_norm, l->D, source, &l->q_norm, err));
+    return clf_norm_create(ctx, CLF_PART(name, "k_norm"), &d->k_norm, l->D, source, &l->k_norm, err);
 }
 
 /* q, and what of k and v belongs to the layer itself. */
@@ -132,38 +127,32 @@ static clf_status create_inputs(clf_context *ctx, const char *name, const clf_at
                                 clf_attention_layer *l, clf_error *err)
 {
     const clf_linear_part qkv[] = { { .layer = d->q }, { .layer = d->k }, { .layer = d->v } };
-    char part[NAME_BYTES];
 
     if (kind == CLF_SELF_ATTENTION)
-        return clf_weight_stack(ctx, part_name(part, name, "qkv"), qkv, 3, storage, source, &l->q, err);
-    if (kind != CLF_FIXED_ATTENTION)
-        CLF_TRY(clf_weight_stack(ctx, part_name(part, name, "q"), qkv, 1, storage, source, &l->q, err));
+        return clf_weight_stack(ctx, CLF_PART(name, "qkv"), qkv, 3, storage, source, &l->q, err);
+    CLF_TRY(clf_weight_stack(ctx, CLF_PART(name, "q"), qkv, 1, storage, source, &l->q, err));
     if (kind != CLF_SHARED_ATTENTION)
-        CLF_TRY(clf_weight_stack(ctx, part_name(part, name, "kv"), qkv + 1, 2, storage, source, &l->kv, err));
+        CLF_TRY(clf_weight_stack(ctx, CLF_PART(name, "kv"), qkv + 1, 2, storage, source, &l->kv, err));
     return CLF_OK;
 }
 
-/* out and dense; a gate for each channel goes into the last of them, unless an activation stands between. */
+/* out and dense; a gate for each channel goes into the last of them. */
 static clf_status create_outputs(clf_context *ctx, const char *name, const clf_attention_layer_desc *d,
                                  clf_dtype storage, const clf_tensor_source *source, clf_attention_layer *l,
                                  clf_error *err)
 {
     const bool dense = clf_host_present(d->dense.weight);
     clf_linear_part last = { .layer = dense ? d->dense : d->out };
-    char part[NAME_BYTES];
     float *channels;
     clf_status status;
 
     if (!clf_host_present(d->out.weight))
         return CLF_OK;
     if (dense)
-        CLF_TRY(clf_weight_create(ctx, part_name(part, name, "out"), &d->out, storage, source, &l->out, err));
+        CLF_TRY(clf_weight_create(ctx, CLF_PART(name, "out"), &d->out, storage, source, &l->out, err));
     status = clf_gate_channels(name, d->gate, &channels, &last.row_scale, err);
-    if (status == CLF_OK && channels != NULL && d->activation != CLF_ACTIVATION_NONE)
-        status = CLF_FAIL(err, CLF_UNSUPPORTED, "%s.gate is %s beside an activation; want [1]", name,
-                          CLF_HOST_TEXT(d->gate));
     if (status == CLF_OK)
-        status = clf_weight_stack(ctx, part_name(part, name, dense ? "dense" : "out"), &last, 1, storage, source,
+        status = clf_weight_stack(ctx, CLF_PART(name, dense ? "dense" : "out"), &last, 1, storage, source,
                                   dense ? &l->dense : &l->out, err);
     clf_free(channels);
     return status;
@@ -212,13 +201,11 @@ static clf_status check_shared(const clf_attention_layer_desc *const *layers, co
     const int64_t C = layers[0]->k.weight.dim[1];
 
     for (int32_t i = 0; i < count; i++) {
-        char name[NAME_BYTES];
-
-        clf_format(name, sizeof name, "layers[%d].context_norm", (int)i);
-        CLF_TRY(clf_norm_check(name, &norms[i], C, err));
+        CLF_TRY(clf_norm_check(CLF_LAYER(i, "context_norm"), &norms[i], C, err));
         if (norms[i].kind != norms[0].kind || (norms[i].kind != CLF_NORM_NONE && !(norms[i].eps == norms[0].eps)))
-            return CLF_FAIL(err, CLF_UNSUPPORTED, "%s has another kind or eps than that of layers[0]; want one for all",
-                            name);
+            return CLF_FAIL(err, CLF_UNSUPPORTED,
+                            "layers[%d].context_norm has another kind or eps than that of layers[0]; want one for all",
+                            (int)i);
         if (layers[i]->k.weight.dim[1] != C)
             return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
                             "layers[%d] reads rows of %" PRId64 "; want %" PRId64 ", as layers[0] does", (int)i,
@@ -282,21 +269,13 @@ void clf_attention_layer_keys(clf_stream *s, const clf_attention_layer *l, clf_t
     clf_attention_layer_norm_keys(s, l, kv);
 }
 
-static clf_dims rows_of_width(clf_tensor x, int64_t width)
-{
-    clf_dims dims = clf_tensor_dims(x);
-
-    dims.dim[dims.rank - 1] = width;
-    return dims;
-}
-
 /* y = residual + g act(dense(out(a))). */
 static void project(clf_stream *s, const clf_attention_layer *l, clf_tensor a, clf_tensor residual, clf_tensor y)
 {
     clf_linear_options options = clf_linear_options_default();
 
     if (l->dense != NULL) {
-        const clf_tensor h = clf_scratch(s, CLF_F32, rows_of_width(a, clf_linear_weight_out(l->out)));
+        const clf_tensor h = clf_scratch_rows(s, a, clf_linear_weight_out(l->out));
 
         clf_linear(s, a, l->out, NULL, h);
         a = h;
@@ -318,7 +297,7 @@ static void attend(clf_stream *s, const clf_attention_layer *l, clf_tensor q, cl
     options.scale = l->scale;
     options.q_norm = l->q_norm;
     if (!direct)
-        a = clf_scratch(s, CLF_F32, rows_of_width(q, l->H * l->E));
+        a = clf_scratch_rows(s, q, l->H * l->E);
     clf_attention(s, clf_heads(s, q, l->H), k, v, &options, clf_heads(s, a, l->H));
     if (l->out != NULL)
         project(s, l, a, residual, y);
@@ -337,7 +316,7 @@ void clf_attention_layer_asked(clf_stream *s, const clf_attention_layer *l, clf_
 
 clf_tensor clf_attention_layer_ask(clf_stream *s, const clf_attention_layer *l, clf_tensor x)
 {
-    const clf_tensor q = clf_scratch(s, CLF_F32, rows_of_width(x, clf_linear_weight_out(l->q)));
+    const clf_tensor q = clf_scratch_rows(s, x, clf_linear_weight_out(l->q));
     clf_linear_options options = clf_linear_options_default();
 
     clf_norm_before(&l->norm, &options);

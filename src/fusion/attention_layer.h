@@ -11,10 +11,9 @@
 #include "fusion/norm.h"
 
 typedef enum clf_attention_kind {
-    CLF_SELF_ATTENTION,   /* q, k and v of the same rows: one product */
-    CLF_CROSS_ATTENTION,  /* k and v of other rows: one product, clf_attention_layer_keys */
-    CLF_SHARED_ATTENTION, /* as cross; k and v of several layers are one product, clf_kv_weight_create */
-    CLF_FIXED_ATTENTION   /* as cross, without q: the rows that ask are given projected */
+    CLF_SELF_ATTENTION,  /* q, k and v of the same rows: one product */
+    CLF_CROSS_ATTENTION, /* k and v of other rows: one product, clf_attention_layer_keys */
+    CLF_SHARED_ATTENTION /* as cross; k and v of several layers are one product, clf_kv_weight_create */
 } clf_attention_kind;
 
 typedef struct clf_attention_layer {
@@ -59,8 +58,8 @@ void clf_attention_layer_keys(clf_stream *s, const clf_attention_layer *layer, c
 void clf_attention_layer_norm_keys(clf_stream *s, const clf_attention_layer *layer, clf_tensor kv);
 
 /* y = residual + g act(dense(out(attention(norm_q(Wq norm(x)), kv)))).  `rules` says what is seen (its scale and norms
- * are set here); residual absent: none, and a single gate counts for nothing then; y f32 [B, Q, C],
- * may be x or the residual. */
+ * are set here); residual absent: none, and modules refuse a gate then; y f32 [B, Q, C], may be x or
+ * the residual. */
 void clf_attention_layer_cross(clf_stream *s, const clf_attention_layer *layer, clf_tensor x, clf_tensor kv,
                                const clf_attention_options *rules, clf_tensor residual, clf_tensor y);
 

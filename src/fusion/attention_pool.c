@@ -6,6 +6,8 @@
 #include "fusion/attention_pool_parts.h"
 
 #include <clfusion/add.h>
+#include <clfusion/cast.h>
+#include <clfusion/copy.h>
 
 #include "core/desc.h"
 #include "fusion/place.h"
@@ -123,29 +125,13 @@ static clf_status check_forward(const clf_attention_pool *p, clf_tensor vision,
     return CLF_OK;
 }
 
-/* The same for all pictures: t [1, ..] seen as [B, ..]. */
-static clf_tensor for_each(clf_tensor t, int64_t B)
-{
-    if (t.dim[0] != B) {
-        t.dim[0] = B;
-        t.stride[0] = 0;
-    }
-    return t;
-}
-
-/* f32 rows of another width for the rows of x. */
-static clf_tensor scratch_rows(clf_stream *s, clf_tensor x, int64_t width)
-{
-    return clf_scratch(s, CLF_F32, CLF_DIMS(x.dim[0], x.dim[1], width));
-}
-
 static clf_tensor project(clf_stream *s, const clf_linear_weight *w, clf_tensor x)
 {
     clf_tensor y;
 
     if (w == NULL)
         return x;
-    y = scratch_rows(s, x, clf_linear_weight_out(w));
+    y = clf_scratch_rows(s, x, clf_linear_weight_out(w));
     clf_linear(s, x, w, NULL, y);
     return y;
 }
@@ -165,7 +151,7 @@ static void make_keys(clf_stream *s, const clf_attention_pool *p, clf_tensor x, 
 
         if (clf_present(positions)) {
             keys = clf_scratch(s, CLF_F32, clf_tensor_dims(c));
-            clf_add(s, c, for_each(positions, c.dim[0]), 1.0F, keys);
+            clf_add(s, c, clf_place_batch(positions, c.dim[0]), 1.0F, keys);
         }
         clf_linear(s, keys, p->k, NULL, clf_slice(s, kv, -1, 0, l->Hk * l->D));
         clf_linear(s, c, p->v, NULL, clf_slice(s, kv, -1, l->Hk * l->D, l->Hk * l->E));
@@ -196,11 +182,11 @@ static clf_tensor rows_with_mean(clf_stream *s, const clf_attention_pool *p, clf
     const clf_tensor all = clf_scratch(s, CLF_F32, CLF_DIMS(B, N + 1, p->C)), rows = clf_slice(s, all, 1, 1, N);
     const clf_tensor mean = clf_scratch(s, CLF_F32, CLF_DIMS(B, 1, p->C));
 
-    clf_place(s, clf_norm_rows(s, &p->input_norm, clf_place_as(s, x, CLF_F32)), rows);
+    clf_normalise(s, &p->input_norm, clf_place_as(s, x, CLF_F32), rows);
     mean_of(s, p, rows, mean);
-    clf_place(s, mean, clf_slice(s, all, 1, 0, 1));
+    clf_copy(s, mean, clf_slice(s, all, 1, 0, 1));
     if (clf_present(p->positions))
-        clf_add(s, all, for_each(p->positions, B), 1.0F, all);
+        clf_add(s, all, clf_place_batch(p->positions, B), 1.0F, all);
     return all;
 }
 
@@ -210,11 +196,11 @@ static void answer(clf_stream *s, const clf_attention_pool *p, clf_tensor q, clf
 {
     const bool more = p->output != NULL || p->output_norm.kind != CLF_NORM_NONE;
     clf_linear_options options = clf_linear_options_default();
-    clf_tensor a = more || p->feed_forward.up != NULL ? scratch_rows(s, q, p->R) : y;
+    clf_tensor a = more || p->feed_forward.up != NULL ? clf_scratch_rows(s, q, p->R) : y;
 
     clf_attention_layer_asked(s, &p->attention, q, kv, rules, (clf_tensor){ 0 }, a);
     if (p->feed_forward.up != NULL) {
-        const clf_tensor f = more ? scratch_rows(s, q, clf_linear_weight_out(p->feed_forward.down)) : y;
+        const clf_tensor f = more ? clf_scratch_rows(s, q, clf_linear_weight_out(p->feed_forward.down)) : y;
 
         clf_feed_forward_forward(s, &p->feed_forward, a, p->feed_forward_residual ? a : (clf_tensor){ 0 }, f);
         a = f;
@@ -243,18 +229,18 @@ void clf_attention_pool_forward(clf_stream *s, const clf_attention_pool *p, clf_
 
     if (p->mean) {
         const clf_tensor all = rows_with_mean(s, p, x);
-        const clf_tensor kv = scratch_rows(s, all, clf_attention_layer_kv_width(&p->attention));
+        const clf_tensor kv = clf_scratch_rows(s, all, clf_attention_layer_kv_width(&p->attention));
         const clf_tensor q = clf_attention_layer_ask(s, &p->attention, clf_slice(s, all, 1, 0, 1));
 
         clf_attention_layer_keys(s, &p->attention, all, kv);
         answer(s, p, q, kv, &rules, y);
     } else {
-        const clf_tensor kv = scratch_rows(s, x, clf_attention_layer_kv_width(&p->attention));
+        const clf_tensor kv = clf_scratch_rows(s, x, clf_attention_layer_kv_width(&p->attention));
 
         make_keys(s, p, x, positions_of(p, &o), kv);
-        answer(s, p, for_each(clf_slice(s, p->queries, 1, 0, M), B), kv, &rules, y);
+        answer(s, p, clf_place_batch(clf_slice(s, p->queries, 1, 0, M), B), kv, &rules, y);
     }
     if (tokens.dtype != CLF_F32)
-        clf_place(s, y, tokens);
+        clf_cast(s, y, tokens);
     clf_scope_close(s, scope);
 }

@@ -5,6 +5,7 @@
 
 #include "core/alloc.h"
 #include "core/desc.h"
+#include "fusion/gate.h"
 #include "fusion/parameter.h"
 #include "fusion/transpose.h"
 #include "fusion/weight.h"
@@ -14,13 +15,12 @@
 
 /* ---- descriptions ---- */
 
-/* A table [.., rows, width] with leading ones: its rows; 0 when it is none. */
+/* The rows of a table [.., rows, width] behind leading ones; 0 when it is none. */
 static int64_t table_rows(clf_host_tensor t, int64_t width)
 {
-    for (int32_t i = 0; i + 2 < t.rank && i < CLF_MAX_RANK; i++)
-        if (t.dim[i] != 1)
-            return 0;
-    return t.rank >= 2 && t.rank <= CLF_MAX_RANK && t.dim[t.rank - 1] == width ? t.dim[t.rank - 2] : 0;
+    clf_host_tensor table;
+
+    return clf_parameter_table(t, &table) && table.dim[2] == width ? table.dim[1] : 0;
 }
 
 /* The width C of the rows after input. */
@@ -60,23 +60,32 @@ static clf_status check_queries(const clf_attention_pool_desc *d, clf_error *err
     return CLF_OK;
 }
 
+/* key_projection and value_projection; both or none. */
+static clf_status check_projection(const char *name, clf_host_tensor t, int64_t C, clf_error *err)
+{
+    if (!clf_host_present(t) || t.rank != 2 || t.dim[0] < 1 || t.dim[1] != C)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s is %s; want [C', %" PRId64 "], C' above 0", name,
+                        CLF_HOST_TEXT(t), C);
+    return CLF_OK;
+}
+
 /* What stands before the attention's own k and v. */
 static clf_status check_rows(const clf_attention_pool_desc *d, clf_error *err)
 {
-    const clf_linear_layer key = { .weight = d->key_projection }, value = { .weight = d->value_projection };
+    const clf_host_tensor key = d->key_projection, value = d->value_projection;
     const int64_t C = row_width(d);
     int64_t inner = C;
 
     if (clf_host_present(d->input.weight))
         CLF_TRY(clf_weight_check("input", &d->input, 0, err));
     CLF_TRY(clf_norm_check("input_norm", &d->input_norm, C, err));
-    if (clf_host_present(key.weight) || clf_host_present(value.weight)) {
-        CLF_TRY(clf_weight_check("key_projection", &key, C, err));
-        CLF_TRY(clf_weight_check("value_projection", &value, C, err));
-        inner = key.weight.dim[0];
-        if (value.weight.dim[0] != inner)
+    if (clf_host_present(key) || clf_host_present(value)) {
+        CLF_TRY(check_projection("key_projection", key, C, err));
+        CLF_TRY(check_projection("value_projection", value, C, err));
+        inner = key.dim[0];
+        if (value.dim[0] != inner)
             return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "value_projection is %s; want %" PRId64 " rows, as keys",
-                            CLF_HOST_TEXT(value.weight), inner);
+                            CLF_HOST_TEXT(value), inner);
     }
     if (d->attention.k.weight.dim[1] != inner)
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
@@ -93,6 +102,7 @@ static clf_status check_output(const clf_attention_pool_desc *d, int64_t *width,
 {
     int64_t R = clf_attention_layer_result_width(&d->attention);
 
+    CLF_TRY(clf_gate_check_absent("attention", d->attention.gate, err));
     if (clf_host_present(d->feed_forward.up.weight)) {
         CLF_TRY(clf_feed_forward_check("feed_forward", &d->feed_forward, err));
         if (d->feed_forward.up.weight.dim[1] != R ||
@@ -102,6 +112,8 @@ static clf_status check_output(const clf_attention_pool_desc *d, int64_t *width,
                             "attention",
                             CLF_HOST_TEXT(d->feed_forward.up.weight), CLF_HOST_TEXT(d->feed_forward.down.weight), R,
                             d->feed_forward_residual ? " and rows of down" : "");
+        if (!d->feed_forward_residual)
+            CLF_TRY(clf_gate_check_absent("feed_forward", d->feed_forward.gate, err));
         R = d->feed_forward.down.weight.dim[0];
     }
     CLF_TRY(clf_norm_check("output_norm", &d->output_norm, R, err));
@@ -138,16 +150,11 @@ static clf_status check_desc(const clf_attention_pool_desc *d, clf_attention_poo
 
 /* ---- creation ---- */
 
-/* A host table without leading ones but one: [1, rows, width]. */
+/* A table that has been checked as [1, rows, width]; absent stays absent. */
 static clf_host_tensor as_table(clf_host_tensor t)
 {
-    const clf_host_tensor flat = { t.data,
-                                   t.dtype,
-                                   3,
-                                   { 1, clf_host_present(t) ? t.dim[t.rank - 2] : 0,
-                                     clf_host_present(t) ? t.dim[t.rank - 1] : 0 } };
-
-    return clf_host_present(t) ? flat : t;
+    (void)clf_parameter_table(t, &t);
+    return t;
 }
 
 /* queries = Wq query_projection(norm(rows) + positions). */
@@ -198,15 +205,6 @@ static clf_status project_queries(clf_attention_pool *p, const clf_attention_poo
     return status;
 }
 
-/* The query of the mean: zero, [1]. */
-static clf_status create_zero(clf_attention_pool *p, clf_error *err)
-{
-    static const float zero = 0;
-    const clf_host_tensor host = { &zero, CLF_F32, 1, { 1 } };
-
-    return clf_parameter_create(p->ctx, "zero", host, CLF_F32, NULL, &p->zero, err);
-}
-
 /* The host memory has been read. */
 static void tell(const clf_tensor_source *source, clf_host_tensor t)
 {
@@ -220,11 +218,10 @@ static void tell(const clf_tensor_source *source, clf_host_tensor t)
 static clf_status multiply(clf_attention_pool *p, const char *name, clf_host_tensor turned,
                            const clf_linear_weight *second, clf_dtype storage, float *product, clf_error *err)
 {
-    const clf_dtype stored = turned.dtype == CLF_F64 ? CLF_F32 : turned.dtype;
     clf_tensor x, y = { 0 };
     clf_stream *s = NULL;
     clf_status status =
-        clf_parameter_create(p->ctx, name, turned, storage != CLF_DTYPE_NONE ? storage : stored, NULL, &x, err);
+        clf_parameter_create(p->ctx, name, turned, clf_weight_storage(turned.dtype, storage), NULL, &x, err);
 
     if (status == CLF_OK)
         status = clf_tensor_create(p->ctx, CLF_F32, CLF_DIMS(turned.dim[0], clf_linear_weight_out(second)), &y, err);
@@ -251,7 +248,7 @@ static clf_status merge(clf_attention_pool *p, const clf_attention_pool_desc *d,
     clf_host_tensor turned;
     void *turned_memory;
     clf_status status = clf_transpose(name, first, &turned_memory, &turned, err);
-    float *product = clf_alloc((size_t)in, (size_t)out * sizeof *product); /* both below 2^31: they are weights */
+    float *product = clf_alloc((size_t)in, (size_t)out * sizeof *product); /* out rows are in memory: no overflow */
 
     if (status == CLF_OK && product == NULL)
         status =
@@ -311,7 +308,7 @@ static clf_status create_attention(clf_attention_pool *p, const clf_attention_po
     else
         CLF_TRY(create_keys(p, apart, &d->attention.k, &d->attention.v, d->storage, d->source, err));
     if (p->mean)
-        return create_zero(p, err);
+        return clf_parameter_zeros(p->ctx, CLF_DIMS(1), &p->zero, err);
     CLF_TRY(project_queries(p, d, err));
     clf_linear_weight_destroy(p->attention.q); /* it has done its work */
     p->attention.q = NULL;

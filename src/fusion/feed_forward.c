@@ -9,33 +9,26 @@
 #include "core/shape.h"
 #include "core/text.h"
 #include "fusion/gate.h"
+#include "fusion/name.h"
+#include "fusion/place.h"
 #include "fusion/weight.h"
 #include "runtime/op.h"
-
-#define NAME_BYTES 160
-
-/* "layers[2].feed_forward" and "up" to "layers[2].feed_forward.up". */
-static const char *part_name(char *buffer, const char *name, const char *part)
-{
-    clf_format(buffer, NAME_BYTES, "%s.%s", name, part);
-    return buffer;
-}
 
 clf_status clf_feed_forward_check(const char *name, const clf_feed_forward_desc *d, clf_error *err)
 {
     const int64_t C = d->up.weight.dim[1], F = d->up.weight.dim[0];
-    char part[NAME_BYTES];
 
-    CLF_TRY(clf_weight_check(part_name(part, name, "up"), &d->up, 0, err));
-    CLF_TRY(clf_weight_check(part_name(part, name, "down"), &d->down, F, err));
-    CLF_TRY(clf_norm_check(part_name(part, name, "norm"), &d->norm, C, err));
+    CLF_TRY(clf_weight_check(CLF_PART(name, "up"), &d->up, 0, err));
+    CLF_TRY(clf_weight_check(CLF_PART(name, "down"), &d->down, F, err));
+    CLF_TRY(clf_norm_check(CLF_PART(name, "norm"), &d->norm, C, err));
+    CLF_TRY(clf_gate_check(CLF_PART(name, "gate"), d->gate, d->down.weight.dim[0], err));
     if (!clf_host_present(d->gated.weight))
-        return clf_gate_check(part_name(part, name, "gate"), d->gate, d->down.weight.dim[0], err);
-    CLF_TRY(clf_weight_check(part_name(part, name, "gated"), &d->gated, C, err));
+        return CLF_OK;
+    CLF_TRY(clf_weight_check(CLF_PART(name, "gated"), &d->gated, C, err));
     if (d->gated.weight.dim[0] != F)
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s.gated.weight is %s; want the shape of %s.up.weight %s", name,
                         CLF_HOST_TEXT(d->gated.weight), name, CLF_HOST_TEXT(d->up.weight));
-    return clf_gate_check(part_name(part, name, "gate"), d->gate, d->down.weight.dim[0], err);
+    return CLF_OK;
 }
 
 static clf_status create_down(clf_context *ctx, const char *name, const clf_feed_forward_desc *d, clf_dtype storage,
@@ -55,12 +48,11 @@ static clf_status create(clf_context *ctx, const char *name, const clf_feed_forw
                          const clf_tensor_source *source, clf_feed_forward *ff, clf_error *err)
 {
     const clf_linear_part both[] = { { .layer = d->gated }, { .layer = d->up } };
-    char part[NAME_BYTES];
 
-    CLF_TRY(clf_norm_create(ctx, part_name(part, name, "norm"), &d->norm, d->up.weight.dim[1], source, &ff->norm, err));
-    CLF_TRY(clf_weight_stack(ctx, part_name(part, name, "up"), ff->gated ? both : both + 1, ff->gated ? 2 : 1, storage,
-                             source, &ff->up, err));
-    return create_down(ctx, part_name(part, name, "down"), d, storage, source, ff, err);
+    CLF_TRY(clf_norm_create(ctx, CLF_PART(name, "norm"), &d->norm, d->up.weight.dim[1], source, &ff->norm, err));
+    CLF_TRY(clf_weight_stack(ctx, CLF_PART(name, "up"), ff->gated ? both : both + 1, ff->gated ? 2 : 1, storage, source,
+                             &ff->up, err));
+    return create_down(ctx, CLF_PART(name, "down"), d, storage, source, ff, err);
 }
 
 clf_status clf_feed_forward_create(clf_context *ctx, const char *name, const clf_feed_forward_desc *desc,
@@ -90,20 +82,11 @@ void clf_feed_forward_destroy(clf_context *ctx, clf_feed_forward *ff)
     ff->up = ff->down = NULL;
 }
 
-/* The shape of x with rows of another width. */
-static clf_dims wide(clf_tensor x, int64_t width)
-{
-    clf_dims dims = clf_tensor_dims(x);
-
-    dims.dim[dims.rank - 1] = width;
-    return dims;
-}
-
 /* h = act(up(norm(x))), or act(gated(norm(x))) up(norm(x)) in the first half of both. */
 static clf_tensor inner(clf_stream *s, const clf_feed_forward *ff, clf_tensor x)
 {
     const int64_t width = clf_linear_weight_out(ff->up), F = ff->gated ? width / 2 : width;
-    const clf_tensor h = clf_scratch(s, CLF_F32, wide(x, width));
+    const clf_tensor h = clf_scratch_rows(s, x, width);
     const clf_tensor gated = clf_slice(s, h, -1, 0, F), up = clf_slice(s, h, -1, width - F, F);
     clf_linear_options options = clf_linear_options_default();
 

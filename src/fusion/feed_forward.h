@@ -25,7 +25,7 @@ clf_status clf_feed_forward_create(clf_context *ctx, const char *name, const clf
                                    clf_error *err);
 void clf_feed_forward_destroy(clf_context *ctx, clf_feed_forward *ff);
 
-/* y = residual + g down(act(up(norm(x)))); residual absent: none, and a single gate counts for nothing then.
+/* y = residual + g down(act(up(norm(x)))); residual absent: none, and modules refuse a gate then.
  * y f32, may be x or the residual. */
 void clf_feed_forward_forward(clf_stream *s, const clf_feed_forward *ff, clf_tensor x, clf_tensor residual,
                               clf_tensor y);

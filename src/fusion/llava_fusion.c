@@ -1,13 +1,11 @@
 /* llava_fusion: fused = [projector(vision); text_embed[text_ids]] along the sequence. */
 #include <clfusion/llava_fusion.h>
 
-#include <clfusion/cast.h>
-#include <clfusion/gather.h>
-
 #include "core/alloc.h"
 #include "core/desc.h"
+#include "fusion/look_up.h"
 #include "fusion/parameter.h"
-#include "fusion/place.h"
+#include "fusion/weight.h"
 #include "runtime/op.h"
 
 #define CLF_OP "llava_fusion"
@@ -28,8 +26,7 @@ static clf_status fill(clf_llava_fusion *m, const clf_llava_fusion_desc *d, clf_
     clf_projector_desc projector = clf_projector_desc_default(); /* for the fields that both parts share */
 
     CLF_DESC_READ(err, &projector, d->projector);
-    const clf_dtype stored = d->text_embed.dtype == CLF_F64 ? CLF_F32 : d->text_embed.dtype;
-    const clf_dtype storage = projector.storage == CLF_DTYPE_NONE ? stored : projector.storage;
+    const clf_dtype storage = clf_weight_storage(d->text_embed.dtype, projector.storage);
 
     CLF_TRY(clf_projector_create(m->ctx, d->projector, &m->projector, err));
     CLF_REQUIRE(err, d->text_embed.dim[1] == clf_projector_text_width(m->projector), CLF_INVALID_ARGUMENT,
@@ -71,17 +68,6 @@ void clf_llava_fusion_destroy(clf_llava_fusion *m)
     clf_free(m);
 }
 
-static clf_status fill_index(const int64_t *text_ids, int64_t B, int64_t T, int64_t V, int32_t *index, clf_error *err)
-{
-    for (int64_t i = 0; i < B * T; i++) {
-        CLF_REQUIRE(err, text_ids[i] >= 0 && text_ids[i] < V, CLF_INVALID_ARGUMENT,
-                    "text_ids[%" PRId64 ", %" PRId64 "] is %" PRId64 "; want 0 to %" PRId64 ", the vocabulary", i / T,
-                    i % T, text_ids[i], V - 1);
-        index[i] = (int32_t)text_ids[i];
-    }
-    return CLF_OK;
-}
-
 static clf_status check_embed(const clf_llava_fusion *m, const int64_t *text_ids, clf_tensor y, clf_error *err)
 {
     const int64_t Dt = m->text_embed.dim[1];
@@ -93,33 +79,10 @@ static clf_status check_embed(const clf_llava_fusion *m, const int64_t *text_ids
     return CLF_OK;
 }
 
-/* y = text_embed[index]; a table in half precision goes through scratch. */
-static void look_up(clf_stream *s, const clf_llava_fusion *m, const int32_t *host, clf_tensor y)
-{
-    const clf_scope scope = clf_scope_open(s, "text_embed", -1);
-    const clf_tensor index = clf_scratch(s, CLF_I32, CLF_DIMS(y.dim[0], y.dim[1]));
-    const bool direct = m->text_embed.dtype == CLF_F32;
-    const clf_tensor rows = direct ? y : clf_scratch(s, m->text_embed.dtype, clf_tensor_dims(y));
-
-    clf_upload_copy(s, host, (uint64_t)clf_row_count(y) * sizeof *host, index);
-    clf_gather(s, m->text_embed, index, rows);
-    if (!direct)
-        clf_cast(s, rows, y);
-    clf_scope_close(s, scope);
-}
-
 void clf_llava_fusion_embed(clf_stream *s, const clf_llava_fusion *m, const int64_t *text_ids, clf_tensor y)
 {
-    if (!clf_op_enter(s) || !clf_op_passed(s, check_embed(m, text_ids, y, clf_op_error(s))))
-        return;
-    const int64_t B = y.dim[0], T = y.dim[1], V = m->text_embed.dim[0];
-    int32_t *index = clf_alloc((size_t)(B * T), sizeof *index);
-
-    if (index == NULL)
-        CLF_OP_FAIL(s, CLF_OUT_OF_MEMORY, CLF_OP ": no host memory for %" PRId64 " ids", B * T);
-    else if (clf_op_passed(s, fill_index(text_ids, B, T, V, index, clf_op_error(s))))
-        look_up(s, m, index, y);
-    clf_free(index);
+    if (clf_op_enter(s) && clf_op_passed(s, check_embed(m, text_ids, y, clf_op_error(s))))
+        clf_look_up(s, CLF_OP, m->text_embed, text_ids, y);
 }
 
 static clf_status check_forward(const clf_llava_fusion *m, clf_tensor vision, int64_t T, clf_tensor fused,

@@ -5,14 +5,19 @@
 
 #include "core/size.h"
 #include "core/text.h"
+#include "fusion/name.h"
 #include "fusion/parameter.h"
 #include "runtime/op.h"
 
-static clf_status check_vector(const char *name, const char *what, clf_host_tensor v, int64_t width, clf_error *err)
+static clf_status check_vector(const char *name, clf_host_tensor v, int64_t width, clf_error *err)
 {
-    if (!clf_host_present(v) || (v.rank == 1 && v.dim[0] == width))
+    if (!clf_host_present(v))
         return CLF_OK;
-    return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s.%s is %s; want [%" PRId64 "]", name, what, CLF_HOST_TEXT(v), width);
+    if (v.rank != 1 || v.dim[0] != width)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s is %s; want [%" PRId64 "]", name, CLF_HOST_TEXT(v), width);
+    if (v.data == NULL)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s is %s without data; want host memory", name, CLF_HOST_TEXT(v));
+    return CLF_OK;
 }
 
 clf_status clf_norm_check(const char *name, const clf_norm_desc *d, int64_t width, clf_error *err)
@@ -27,8 +32,8 @@ clf_status clf_norm_check(const char *name, const clf_norm_desc *d, int64_t widt
     if (clf_host_present(d->bias) && (d->kind == CLF_NORM_RMS || !clf_host_present(d->weight)))
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s.bias is %s; want none for RMS norm or without a weight", name,
                         CLF_HOST_TEXT(d->bias));
-    CLF_TRY(check_vector(name, "weight", d->weight, width, err));
-    return check_vector(name, "bias", d->bias, width, err);
+    CLF_TRY(check_vector(CLF_PART(name, "weight"), d->weight, width, err));
+    return check_vector(CLF_PART(name, "bias"), d->bias, width, err);
 }
 
 clf_status clf_norm_create(clf_context *ctx, const char *name, const clf_norm_desc *desc, int64_t width,
@@ -41,9 +46,9 @@ clf_status clf_norm_create(clf_context *ctx, const char *name, const clf_norm_de
         return CLF_OK;
     CLF_TRY(clf_norm_check(name, desc, width, err));
     *norm = clf_norm_bare(desc);
-    status = clf_parameter_create(ctx, name, desc->weight, CLF_F32, source, &norm->weight, err);
+    status = clf_parameter_create(ctx, CLF_PART(name, "weight"), desc->weight, CLF_F32, source, &norm->weight, err);
     if (status == CLF_OK)
-        status = clf_parameter_create(ctx, name, desc->bias, CLF_F32, source, &norm->bias, err);
+        status = clf_parameter_create(ctx, CLF_PART(name, "bias"), desc->bias, CLF_F32, source, &norm->bias, err);
     if (status != CLF_OK)
         clf_norm_destroy(ctx, norm);
     return status;

@@ -78,6 +78,8 @@ clf_status clf_parameter_create(clf_context *ctx, const char *name, clf_host_ten
                 "%s is %s; want f32, f16, bf16 or f64", name, CLF_HOST_TEXT(host));
     CLF_REQUIRE(err, host.rank >= 1 && host.rank <= CLF_MAX_RANK && clf_host_bytes(host, &bytes), CLF_INVALID_ARGUMENT,
                 "%s is %s; want 1 to %d dimensions", name, CLF_HOST_TEXT(host), CLF_MAX_RANK);
+    CLF_REQUIRE(err, host.data != NULL || bytes == 0, CLF_INVALID_ARGUMENT, "%s is %s without data; want host memory",
+                name, CLF_HOST_TEXT(host));
     for (int32_t i = 0; i < host.rank; i++)
         dims.dim[i] = host.dim[i];
     CLF_TRY(clf_tensor_create(ctx, dtype, dims, t, err));
@@ -87,4 +89,33 @@ clf_status clf_parameter_create(clf_context *ctx, const char *name, clf_host_ten
     else if (source != NULL && source->done != NULL)
         source->done(source->self, host.data, (size_t)bytes);
     return status;
+}
+
+clf_status clf_parameter_zeros(clf_context *ctx, clf_dims dims, clf_tensor *t, clf_error *err)
+{
+    const int64_t count = clf_element_count(clf_tensor_shape(CLF_F32, dims));
+    float *zeros = count >= 0 ? clf_alloc((size_t)count, sizeof *zeros) : NULL; /* zeroed */
+    clf_host_tensor host = { .data = zeros, .dtype = CLF_F32, .rank = dims.rank };
+    clf_status status;
+
+    *t = (clf_tensor){ 0 };
+    if (zeros == NULL)
+        return CLF_FAIL(err, CLF_OUT_OF_MEMORY, CLF_OP ": no host memory for zeros %s",
+                        CLF_TEXT(clf_tensor_shape(CLF_F32, dims)));
+    for (int32_t i = 0; i < dims.rank; i++)
+        host.dim[i] = dims.dim[i];
+    status = clf_parameter_create(ctx, "zeros", host, CLF_F32, NULL, t, err);
+    clf_free(zeros);
+    return status;
+}
+
+bool clf_parameter_table(clf_host_tensor t, clf_host_tensor *table)
+{
+    if (!clf_host_present(t) || t.rank < 2 || t.rank > CLF_MAX_RANK)
+        return false;
+    for (int32_t i = 0; i < t.rank - 2; i++)
+        if (t.dim[i] != 1)
+            return false;
+    *table = (clf_host_tensor){ t.data, t.dtype, 3, { 1, t.dim[t.rank - 2], t.dim[t.rank - 1] } };
+    return table->dim[1] >= 1 && table->dim[2] >= 1;
 }

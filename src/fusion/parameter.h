@@ -11,4 +11,11 @@
 clf_status clf_parameter_create(clf_context *ctx, const char *name, clf_host_tensor host, clf_dtype dtype,
                                 const clf_tensor_source *source, clf_tensor *t, clf_error *err);
 
+/* Zeros, f32; the caller frees them with clf_tensor_free; absent after an error. */
+clf_status clf_parameter_zeros(clf_context *ctx, clf_dims dims, clf_tensor *t, clf_error *err);
+
+/* A table [.., rows, width] behind leading ones as [1, rows, width]; false where it is none: absent, of another shape,
+ * or with rows or width 0. */
+bool clf_parameter_table(clf_host_tensor t, clf_host_tensor *table);
+
 #endif

@@ -33,3 +33,20 @@ clf_tensor clf_place_dense(clf_stream *s, clf_tensor x)
     clf_copy(s, x, y);
     return y;
 }
+
+clf_tensor clf_place_batch(clf_tensor t, int64_t B)
+{
+    if (t.dim[0] != B) {
+        t.dim[0] = B;
+        t.stride[0] = 0;
+    }
+    return t;
+}
+
+clf_tensor clf_scratch_rows(clf_stream *s, clf_tensor x, int64_t width)
+{
+    clf_dims dims = clf_tensor_dims(x);
+
+    dims.dim[dims.rank - 1] = width;
+    return clf_scratch(s, CLF_F32, dims);
+}

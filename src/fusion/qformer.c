@@ -67,15 +67,25 @@ static clf_status check_mask(const char *name, clf_tensor mask, int64_t B, int64
     return CLF_OK;
 }
 
-static clf_status check_weights(const clf_qformer *q, const clf_qformer_options *o, bool vision, clf_error *err)
+/* R rows of hidden, N of vision. */
+static clf_status check_weights(const clf_qformer *q, const clf_qformer_options *o, bool vision, int64_t B, int64_t R,
+                                int64_t N, clf_error *err)
 {
+    const clf_qformer_layer *l;
+    clf_dims want;
+
     if (!clf_present(o->weights))
         return CLF_OK;
     CLF_REQUIRE(err, o->weights_of >= 0 && o->weights_of < q->layer_count, CLF_INVALID_ARGUMENT,
                 "weights_of is %d; want 0 to %d", (int)o->weights_of, (int)q->layer_count - 1);
-    CLF_REQUIRE(err, o->weights_of_self || (vision && q->layers[o->weights_of].cross.q != NULL), CLF_INVALID_ARGUMENT,
+    l = &q->layers[o->weights_of];
+    CLF_REQUIRE(err, o->weights_of_self || (vision && l->cross.q != NULL), CLF_INVALID_ARGUMENT,
                 "weights of layer %d's cross-attention are asked for, which %s", (int)o->weights_of,
                 vision ? "has none; want a layer that has" : "meets no vision; want vision");
+    want = o->weights_of_self ? CLF_DIMS(B, l->self.H, R, R) : CLF_DIMS(B, l->cross.H, q->M, N);
+    CLF_REQUIRE(err, o->weights.dtype == CLF_F32 && clf_shape_is(o->weights, want) && clf_is_dense(o->weights),
+                CLF_INVALID_ARGUMENT, "weights is %s; want dense %s", CLF_TEXT(o->weights),
+                CLF_TEXT(clf_tensor_shape(CLF_F32, want)));
     return CLF_OK;
 }
 
@@ -83,6 +93,7 @@ static clf_status check_options(const clf_qformer *q, clf_tensor vision, int64_t
                                 const clf_qformer_options *o, clf_error *err)
 {
     const bool seen = clf_present(vision);
+    const int64_t M = seen ? q->M : 0, N = seen ? vision.dim[1] : 0;
 
     CLF_REQUIRE(err, (uint32_t)o->objective <= CLF_QFORMER_ITG, CLF_INVALID_ARGUMENT,
                 "objective is %d; want ITM, ITC or ITG", (int)o->objective);
@@ -94,9 +105,9 @@ static clf_status check_options(const clf_qformer *q, clf_tensor vision, int64_t
                 CLF_TEXT(o->queries), B, q->M, q->D);
     CLF_REQUIRE(err, seen || !clf_present(o->vision_mask), CLF_INVALID_ARGUMENT,
                 "vision_mask is %s without vision; want both or none", CLF_TEXT(o->vision_mask));
-    CLF_TRY(check_mask(CLF_OP ": vision_mask", o->vision_mask, B, seen ? vision.dim[1] : 0, err));
+    CLF_TRY(check_mask(CLF_OP ": vision_mask", o->vision_mask, B, N, err));
     CLF_TRY(check_mask(CLF_OP ": text_mask", o->text_mask, B, T, err));
-    return check_weights(q, o, seen, err);
+    return check_weights(q, o, seen, B, M + T, N, err);
 }
 
 static clf_status check_text(const clf_qformer *q, bool vision, int64_t T, clf_error *err)
@@ -125,8 +136,11 @@ clf_status clf_qformer_check(const clf_qformer *q, clf_tensor vision, int64_t B,
     }
     CLF_REQUIRE(err, B >= 0, CLF_INVALID_ARGUMENT, "B is %" PRId64 "; want 0 or more", B);
     CLF_TRY(check_text(q, seen, T, err));
+    const clf_tensor want = clf_tensor_shape(CLF_F32, CLF_DIMS(B, (seen ? q->M : 0) + T, q->D));
+
+    CLF_REQUIRE_SHAPE(err, want, "hidden");
     CLF_TRY(check_options(q, vision, B, T, &full, err));
-    *hidden = clf_tensor_shape(CLF_F32, CLF_DIMS(B, (seen ? q->M : 0) + T, q->D));
+    *hidden = want;
     return CLF_OK;
 }
 
@@ -146,14 +160,6 @@ static clf_status check_forward(const clf_qformer *q, clf_tensor vision, const i
 
 /* ---- forward ---- */
 
-/* The same [1, ...] for every batch. */
-static clf_tensor for_batch(clf_tensor t, int64_t B)
-{
-    t.dim[0] = B;
-    t.stride[0] = 0;
-    return t;
-}
-
 static void embed_queries(clf_stream *s, const clf_qformer *q, clf_tensor given, bool started, clf_tensor x)
 {
     const clf_scope scope = clf_scope_open(s, NULL, -1);
@@ -161,7 +167,7 @@ static void embed_queries(clf_stream *s, const clf_qformer *q, clf_tensor given,
     if (clf_present(given))
         clf_normalise(s, &q->embedding_norm, clf_place_as(s, given, CLF_F32), x);
     else
-        clf_copy(s, for_batch(started ? q->started : q->queries, x.dim[0]), x);
+        clf_copy(s, clf_place_batch(started ? q->started : q->queries, x.dim[0]), x);
     clf_scope_close(s, scope);
 }
 
@@ -174,7 +180,7 @@ static void embed_text(clf_stream *s, const clf_qformer *q, const int64_t *text_
 
     clf_look_up(s, CLF_OP, q->words, text_ids, x);
     positions = clf_place_as(s, positions, CLF_F32);
-    clf_add(s, x, for_batch(clf_reshape(s, positions, CLF_DIMS(1, T, q->D)), x.dim[0]), 1.0F, x);
+    clf_add(s, x, clf_place_batch(clf_reshape(s, positions, CLF_DIMS(1, T, q->D)), x.dim[0]), 1.0F, x);
     clf_normalise(s, &q->embedding_norm, x, x);
     clf_scope_close(s, scope);
 }
@@ -192,7 +198,7 @@ static clf_attention_options self_rules(clf_stream *s, const clf_qformer *q, con
         const int64_t B = o->text_mask.dim[0];
 
         rules.mask = clf_scratch(s, CLF_F32, CLF_DIMS(B, 1, 1, M + T));
-        clf_copy(s, for_batch(clf_slice(s, q->open, 3, 0, M), B), clf_slice(s, rules.mask, 3, 0, M));
+        clf_copy(s, clf_place_batch(clf_slice(s, q->open, 3, 0, M), B), clf_slice(s, rules.mask, 3, 0, M));
         clf_copy(s, o->text_mask, clf_slice(s, rules.mask, 3, M, T));
     }
     if (o->objective != CLF_QFORMER_ITM) {
@@ -250,7 +256,7 @@ static void cross_attention(clf_stream *s, const clf_qformer *q, int32_t i, cons
     const clf_tensor kv = clf_slice(s, call->kv, 2, l->kv_at, clf_attention_layer_kv_width(&l->cross));
 
     if (i == 0 && call->started)
-        clf_attention_layer_asked(s, &l->cross, for_batch(q->asked, x.dim[0]), kv, &rules, x, x);
+        clf_attention_layer_asked(s, &l->cross, clf_place_batch(q->asked, x.dim[0]), kv, &rules, x, x);
     else
         clf_attention_layer_cross(s, &l->cross, x, kv, &rules, x, x);
     clf_normalise(s, &l->cross_norm, x, x);
@@ -281,7 +287,7 @@ static void run_layer(clf_stream *s, const clf_qformer *q, int32_t i, const clf_
 /* Keys of cross-attention in layers with norms of their own. */
 static clf_tensor vision_keys(clf_stream *s, const clf_qformer *q, clf_tensor vision)
 {
-    const clf_tensor kv = clf_scratch(s, CLF_F32, CLF_DIMS(vision.dim[0], vision.dim[1], clf_linear_weight_out(q->kv)));
+    const clf_tensor kv = clf_scratch_rows(s, vision, clf_linear_weight_out(q->kv));
 
     clf_linear(s, vision, q->kv, NULL, kv);
     for (int32_t i = 0; i < q->layer_count; i++)

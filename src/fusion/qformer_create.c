@@ -1,17 +1,15 @@
 /* qformer: its description checked, its weights packed. */
-#include <string.h>
-
 #include <clfusion/copy.h>
 
 #include "core/alloc.h"
 #include "core/desc.h"
+#include "fusion/name.h"
 #include "fusion/parameter.h"
 #include "fusion/qformer.h"
 #include "fusion/weight.h"
 #include "runtime/op.h"
 
 #define CLF_OP "qformer"
-#define NAME_BYTES 64
 
 /* ---- rules of a description ---- */
 
@@ -23,12 +21,6 @@ static bool has_cross(const clf_qformer_layer_desc *l)
 static bool takes_text(const clf_qformer_desc *d)
 {
     return clf_host_present(d->word_embeddings);
-}
-
-static const char *part_name(char *buffer, int32_t layer, const char *part)
-{
-    clf_format(buffer, NAME_BYTES, CLF_OP ": layers[%d].%s", (int)layer, part);
-    return buffer;
 }
 
 /* Rows of width D enter and leave. */
@@ -53,85 +45,89 @@ static clf_status check_feed_forward(const char *name, const clf_feed_forward_de
     return check_width(name, ff->up.weight.dim[1], ff->down.weight.dim[0], D, err);
 }
 
-static clf_status check_self(int32_t i, const clf_qformer_layer_desc *l, int64_t D, clf_error *err)
+static clf_status check_self(const clf_qformer_layer_desc *l, int32_t i, int64_t D, clf_error *err)
 {
-    const int64_t width = clf_host_present(l->self.k.weight) ? l->self.k.weight.dim[1] : 0;
-    char name[NAME_BYTES];
-
-    CLF_TRY(check_attention(part_name(name, i, "self"), &l->self, D, err));
-    if (width != D)
-        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s.k.weight is %s; want %" PRId64 " columns, the width of queries",
-                        name, CLF_HOST_TEXT(l->self.k.weight), D);
-    return clf_norm_check(part_name(name, i, "self_norm"), &l->self_norm, D, err);
+    CLF_TRY(check_attention(CLF_LAYER(i, "self"), &l->self, D, err));
+    if (l->self.k.weight.dim[1] != D)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
+                        "layers[%d].self.k.weight is %s; want %" PRId64 " columns, the width of queries", (int)i,
+                        CLF_HOST_TEXT(l->self.k.weight), D);
+    return clf_norm_check(CLF_LAYER(i, "self_norm"), &l->self_norm, D, err);
 }
 
-static clf_status check_layer(const clf_qformer_desc *d, int32_t i, int64_t D, clf_error *err)
+/* All layers with cross-attention read the same rows, those of layer `first`. */
+static clf_status check_cross(const clf_qformer_desc *d, int32_t i, int32_t first, int64_t D, clf_error *err)
+{
+    const clf_attention_layer_desc *cross = &d->layers[i].cross;
+    const int64_t Dv = d->layers[first].cross.k.weight.dim[1];
+
+    CLF_TRY(check_attention(CLF_LAYER(i, "cross"), cross, D, err));
+    if (cross->k.weight.dim[1] != Dv)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
+                        "layers[%d].cross.k.weight is %s; want %" PRId64 " columns, as layers[%d].cross has", (int)i,
+                        CLF_HOST_TEXT(cross->k.weight), Dv, (int)first);
+    return clf_norm_check(CLF_LAYER(i, "cross_norm"), &d->layers[i].cross_norm, D, err);
+}
+
+static clf_status check_feed_forwards(const clf_qformer_desc *d, int32_t i, int64_t D, clf_error *err)
 {
     const clf_qformer_layer_desc *l = &d->layers[i];
     const bool text = clf_host_present(l->text_feed_forward.up.weight);
-    char name[NAME_BYTES];
 
-    CLF_TRY(check_self(i, l, D, err));
-    if (has_cross(l))
-        CLF_TRY(check_attention(part_name(name, i, "cross"), &l->cross, D, err));
-    CLF_TRY(clf_norm_check(part_name(name, i, "cross_norm"), &l->cross_norm, D, err));
-    CLF_TRY(check_feed_forward(part_name(name, i, "query_feed_forward"), &l->query_feed_forward, D, err));
-    CLF_TRY(clf_norm_check(part_name(name, i, "query_norm"), &l->query_norm, D, err));
-    CLF_REQUIRE(err, text == takes_text(d), CLF_INVALID_ARGUMENT,
-                "layers[%d].text_feed_forward is %s and word_embeddings %s; want both or none", (int)i,
-                text ? "there" : "absent", CLF_HOST_TEXT(d->word_embeddings));
+    CLF_TRY(check_feed_forward(CLF_LAYER(i, "query_feed_forward"), &l->query_feed_forward, D, err));
+    CLF_TRY(clf_norm_check(CLF_LAYER(i, "query_norm"), &l->query_norm, D, err));
+    if (text != takes_text(d))
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
+                        "layers[%d].text_feed_forward is %s and word_embeddings %s; want both or none", (int)i,
+                        text ? "there" : "absent", CLF_HOST_TEXT(d->word_embeddings));
     if (text)
-        CLF_TRY(check_feed_forward(part_name(name, i, "text_feed_forward"), &l->text_feed_forward, D, err));
-    return clf_norm_check(part_name(name, i, "text_norm"), &l->text_norm, D, err);
+        CLF_TRY(check_feed_forward(CLF_LAYER(i, "text_feed_forward"), &l->text_feed_forward, D, err));
+    return clf_norm_check(CLF_LAYER(i, "text_norm"), &l->text_norm, D, err);
 }
 
-/* [M, D] behind leading ones. */
-static bool is_table(clf_host_tensor t)
+static clf_status check_layers(const clf_qformer_desc *d, int64_t D, clf_error *err)
 {
-    for (int32_t i = 0; i + 2 < t.rank; i++)
-        if (t.dim[i] != 1)
-            return false;
-    return clf_host_present(t) && t.rank >= 2 && t.dim[t.rank - 2] >= 1 && t.dim[t.rank - 1] >= 1;
-}
+    int32_t first = -1;
 
-static clf_status check_tables(const clf_qformer_desc *d, int64_t D, clf_error *err)
-{
-    const clf_host_tensor words = d->word_embeddings, positions = d->position_embeddings;
-
-    if (!takes_text(d))
-        return CLF_OK;
-    CLF_REQUIRE(err, words.rank == 2 && words.dim[0] >= 1 && words.dim[0] <= INT32_MAX && words.dim[1] == D,
-                CLF_INVALID_ARGUMENT, "word_embeddings is %s; want [V, %" PRId64 "], V of 1 to 2^31 - 1",
-                CLF_HOST_TEXT(words), D);
-    CLF_REQUIRE(err,
-                clf_host_present(positions) && positions.rank == 2 && positions.dim[0] >= 1 &&
-                    positions.dim[0] <= INT32_MAX && positions.dim[1] == D,
-                CLF_INVALID_ARGUMENT, "position_embeddings is %s; want [P, %" PRId64 "], P of 1 to 2^31 - 1",
-                CLF_HOST_TEXT(positions), D);
-    return CLF_OK;
-}
-
-static clf_status check_desc(const clf_qformer_desc *d, clf_error *err)
-{
-    int32_t cross = 0;
-
-    CLF_REQUIRE(err, is_table(d->queries), CLF_INVALID_ARGUMENT, "queries is %s; want [M, D], both above 0",
-                CLF_HOST_TEXT(d->queries));
-    const int64_t D = d->queries.dim[d->queries.rank - 1];
-
-    CLF_REQUIRE(err, d->layers != NULL && d->layer_count >= 1, CLF_INVALID_ARGUMENT,
-                "layer_count is %d; want 1 or more, and layers", (int)d->layer_count);
-    CLF_TRY(clf_norm_check(CLF_OP ": embedding_norm", &d->embedding_norm, D, err));
-    CLF_TRY(check_tables(d, D, err));
     for (int32_t i = 0; i < d->layer_count; i++) {
-        const clf_status status = check_layer(d, i, D, err);
-
-        cross += has_cross(&d->layers[i]) ? 1 : 0;
-        if (status != CLF_OK)
-            return status;
+        CLF_TRY(check_self(&d->layers[i], i, D, err));
+        if (has_cross(&d->layers[i])) {
+            first = first < 0 ? i : first;
+            CLF_TRY(check_cross(d, i, first, D, err));
+        }
+        CLF_TRY(check_feed_forwards(d, i, D, err));
     }
-    CLF_REQUIRE(err, cross > 0, CLF_INVALID_ARGUMENT, "no layer has cross-attention; want one at least");
+    if (first < 0)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "no layer has cross-attention; want one at least");
     return CLF_OK;
+}
+
+/* A table of text, [rows, D]; `letter` names the rows. */
+static clf_status check_table(const char *name, clf_host_tensor t, char letter, int64_t D, clf_error *err)
+{
+    if (!clf_host_present(t) || t.rank != 2 || t.dim[0] < 1 || t.dim[0] > INT32_MAX || t.dim[1] != D)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s is %s; want [%c, %" PRId64 "], %c of 1 to 2^31 - 1", name,
+                        CLF_HOST_TEXT(t), letter, D, letter);
+    return CLF_OK;
+}
+
+/* *queries receives them as [1, M, D]. */
+static clf_status check_desc(const clf_qformer_desc *d, clf_host_tensor *queries, clf_error *err)
+{
+    if (!clf_parameter_table(d->queries, queries))
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "queries is %s; want [M, D], both above 0",
+                        CLF_HOST_TEXT(d->queries));
+    const int64_t D = queries->dim[2];
+
+    if (d->layers == NULL || d->layer_count < 1)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "layer_count is %d and layers is %s; want at least one layer",
+                        (int)d->layer_count, d->layers != NULL ? "set" : "NULL");
+    CLF_TRY(clf_norm_check("embedding_norm", &d->embedding_norm, D, err));
+    if (takes_text(d)) {
+        CLF_TRY(check_table("word_embeddings", d->word_embeddings, 'V', D, err));
+        CLF_TRY(check_table("position_embeddings", d->position_embeddings, 'P', D, err));
+    }
+    return check_layers(d, D, err);
 }
 
 /* ---- weights ---- */
@@ -151,7 +147,7 @@ static clf_status create_kv(clf_qformer *q, const clf_qformer_desc *d, clf_error
     if (cross != NULL && norms != NULL)
         status = clf_kv_weight_create(q->ctx, cross, norms, q->cross_count, d->storage, d->source, &q->kv, err);
     else
-        CLF_FAIL(err, status, CLF_OP ": no host memory for %zu layers", count);
+        CLF_FAIL(err, status, "no host memory for %zu layers", count);
     clf_free(cross);
     clf_free(norms);
     return status;
@@ -167,23 +163,22 @@ static clf_status create_layer(clf_qformer *q, const clf_qformer_desc *d, int32_
 {
     const clf_qformer_layer_desc *from = &d->layers[i];
     clf_qformer_layer *l = &q->layers[i];
-    char name[NAME_BYTES];
 
     l->kv_at = kv_at;
-    CLF_TRY(clf_attention_layer_create(q->ctx, part_name(name, i, "self"), &from->self, CLF_SELF_ATTENTION, d->storage,
+    CLF_TRY(clf_attention_layer_create(q->ctx, CLF_LAYER(i, "self"), &from->self, CLF_SELF_ATTENTION, d->storage,
                                        d->source, &l->self, err));
-    CLF_TRY(create_norm(q, d, part_name(name, i, "self_norm"), &from->self_norm, &l->self_norm, err));
+    CLF_TRY(create_norm(q, d, CLF_LAYER(i, "self_norm"), &from->self_norm, &l->self_norm, err));
     if (has_cross(from)) {
-        CLF_TRY(clf_attention_layer_create(q->ctx, part_name(name, i, "cross"), &from->cross, CLF_SHARED_ATTENTION,
+        CLF_TRY(clf_attention_layer_create(q->ctx, CLF_LAYER(i, "cross"), &from->cross, CLF_SHARED_ATTENTION,
                                            d->storage, d->source, &l->cross, err));
-        CLF_TRY(create_norm(q, d, part_name(name, i, "cross_norm"), &from->cross_norm, &l->cross_norm, err));
+        CLF_TRY(create_norm(q, d, CLF_LAYER(i, "cross_norm"), &from->cross_norm, &l->cross_norm, err));
     }
-    CLF_TRY(clf_feed_forward_create(q->ctx, part_name(name, i, "query_feed_forward"), &from->query_feed_forward,
-                                    d->storage, d->source, &l->query_feed_forward, err));
-    CLF_TRY(create_norm(q, d, part_name(name, i, "query_norm"), &from->query_norm, &l->query_norm, err));
-    CLF_TRY(clf_feed_forward_create(q->ctx, part_name(name, i, "text_feed_forward"), &from->text_feed_forward,
-                                    d->storage, d->source, &l->text_feed_forward, err));
-    return create_norm(q, d, part_name(name, i, "text_norm"), &from->text_norm, &l->text_norm, err);
+    CLF_TRY(clf_feed_forward_create(q->ctx, CLF_LAYER(i, "query_feed_forward"), &from->query_feed_forward, d->storage,
+                                    d->source, &l->query_feed_forward, err));
+    CLF_TRY(create_norm(q, d, CLF_LAYER(i, "query_norm"), &from->query_norm, &l->query_norm, err));
+    CLF_TRY(clf_feed_forward_create(q->ctx, CLF_LAYER(i, "text_feed_forward"), &from->text_feed_forward, d->storage,
+                                    d->source, &l->text_feed_forward, err));
+    return create_norm(q, d, CLF_LAYER(i, "text_norm"), &from->text_norm, &l->text_norm, err);
 }
 
 static clf_status create_layers(clf_qformer *q, const clf_qformer_desc *d, clf_error *err)
@@ -201,13 +196,10 @@ static clf_status create_layers(clf_qformer *q, const clf_qformer_desc *d, clf_e
 static clf_status create_table(clf_qformer *q, const clf_qformer_desc *d, const char *name, clf_host_tensor host,
                                clf_tensor *table, clf_error *err)
 {
-    const clf_dtype stored = host.dtype == CLF_F64 ? CLF_F32 : host.dtype;
-
-    return clf_parameter_create(q->ctx, name, host, d->storage != CLF_DTYPE_NONE ? d->storage : stored, d->source,
-                                table, err);
+    return clf_parameter_create(q->ctx, name, host, clf_weight_storage(host.dtype, d->storage), d->source, table, err);
 }
 
-/* Groups of the rows: first, first, ... for the queries; then 1, 1 + step, ... for the text. */
+/* Groups of the rows: 0 for the queries; then 1, 1 + step, ... for the text. */
 static void fill_groups(int32_t *groups, int64_t M, int64_t P, int32_t step)
 {
     for (int64_t i = 0; i < M + P; i++)
@@ -242,8 +234,6 @@ static clf_status fill_constants(clf_qformer *q, int32_t *groups, clf_error *err
         clf_upload_copy(s, groups, (uint64_t)(q->M + P) * sizeof *groups, q->apart);
         fill_groups(groups, q->M, P, 1);
         clf_upload_copy(s, groups, (uint64_t)(q->M + P) * sizeof *groups, q->past);
-        memset(groups, 0, (size_t)q->M * sizeof *groups); /* as floats: zeros too */
-        clf_upload_copy(s, groups, (uint64_t)q->M * sizeof(float), q->open);
     }
     status = clf_stream_finish(s, err);
     clf_stream_destroy(s);
@@ -253,12 +243,9 @@ static clf_status fill_constants(clf_qformer *q, int32_t *groups, clf_error *err
 static clf_status create_queries(clf_qformer *q, const clf_qformer_desc *d, clf_error *err)
 {
     const clf_attention_layer *cross = &q->layers[0].cross;
-    clf_host_tensor queries = d->queries;
+    clf_host_tensor queries = { 0 };
 
-    queries.rank = 3;
-    queries.dim[0] = 1;
-    queries.dim[1] = q->M;
-    queries.dim[2] = q->D;
+    (void)clf_parameter_table(d->queries, &queries); /* the check has found it sound */
     CLF_TRY(clf_parameter_create(q->ctx, "queries", queries, CLF_F32, d->source, &q->queries, err));
     CLF_TRY(clf_tensor_create(q->ctx, CLF_F32, CLF_DIMS(1, q->M, q->D), &q->started, err));
     if (cross->q != NULL)
@@ -278,9 +265,10 @@ static clf_status create_constants(clf_qformer *q, const clf_qformer_desc *d, cl
 
     CLF_TRY(clf_tensor_create(q->ctx, CLF_I32, CLF_DIMS(1, rows), &q->apart, err));
     CLF_TRY(clf_tensor_create(q->ctx, CLF_I32, CLF_DIMS(1, rows), &q->past, err));
-    CLF_TRY(clf_tensor_create(q->ctx, CLF_F32, CLF_DIMS(1, 1, 1, q->M), &q->open, err));
+    CLF_TRY(clf_parameter_zeros(q->ctx, CLF_DIMS(1, 1, 1, q->M), &q->open, err));
     groups = clf_alloc((size_t)rows, sizeof *groups);
-    CLF_REQUIRE(err, groups != NULL, CLF_OUT_OF_MEMORY, "no host memory for %" PRId64 " groups", rows);
+    if (groups == NULL)
+        return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "no host memory for %" PRId64 " groups", rows);
     status = fill_constants(q, groups, err);
     clf_free(groups);
     return status;
@@ -304,7 +292,8 @@ static void count_products(clf_qformer *q, const clf_qformer_desc *d)
 static clf_status fill(clf_qformer *q, const clf_qformer_desc *d, clf_error *err)
 {
     q->layers = clf_alloc((size_t)d->layer_count, sizeof *q->layers);
-    CLF_REQUIRE(err, q->layers != NULL, CLF_OUT_OF_MEMORY, "no host memory for %d layers", (int)d->layer_count);
+    if (q->layers == NULL)
+        return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "no host memory for %d layers", (int)d->layer_count);
     q->layer_count = d->layer_count;
     count_products(q, d);
     CLF_TRY(create_norm(q, d, "embedding_norm", &d->embedding_norm, &q->embedding_norm, err));
@@ -316,6 +305,20 @@ static clf_status fill(clf_qformer *q, const clf_qformer_desc *d, clf_error *err
     return create_constants(q, d, err);
 }
 
+static clf_status create(clf_context *ctx, const clf_qformer_desc *d, clf_qformer **q, clf_error *err)
+{
+    clf_host_tensor queries;
+
+    CLF_TRY(check_desc(d, &queries, err));
+    *q = clf_alloc(1, sizeof **q);
+    if (*q == NULL)
+        return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "no host memory for %zu bytes", sizeof **q);
+    (*q)->ctx = ctx;
+    (*q)->M = queries.dim[1];
+    (*q)->D = queries.dim[2];
+    return fill(*q, d, err);
+}
+
 clf_status clf_qformer_create(clf_context *ctx, const clf_qformer_desc *desc, clf_qformer **q, clf_error *err)
 {
     clf_qformer_desc full = clf_qformer_desc_default();
@@ -323,14 +326,9 @@ clf_status clf_qformer_create(clf_context *ctx, const clf_qformer_desc *desc, cl
 
     *q = NULL;
     CLF_DESC_READ(err, &full, desc);
-    CLF_TRY(check_desc(&full, err));
-    *q = clf_alloc(1, sizeof **q);
-    CLF_REQUIRE(err, *q != NULL, CLF_OUT_OF_MEMORY, "no host memory for %zu bytes", sizeof **q);
-    (*q)->ctx = ctx;
-    (*q)->M = full.queries.dim[full.queries.rank - 2];
-    (*q)->D = full.queries.dim[full.queries.rank - 1];
-    status = fill(*q, &full, err);
+    status = create(ctx, &full, q, err);
     if (status != CLF_OK) {
+        clf_error_prefix(err, CLF_OP ": ");
         clf_qformer_destroy(*q);
         *q = NULL;
     }

@@ -65,6 +65,7 @@ clf_status clf_resampler_check(const clf_resampler *r, clf_tensor vision, const 
                                clf_tensor *tokens, clf_error *err)
 {
     clf_resampler_options full = clf_resampler_options_default();
+    clf_tensor want;
 
     CLF_REQUIRE_FLOAT(err, vision, "vision");
     CLF_REQUIRE_SHAPE(err, vision, "vision");
@@ -73,7 +74,9 @@ clf_status clf_resampler_check(const clf_resampler *r, clf_tensor vision, const 
     CLF_REQUIRE(err, vision.dim[1] <= INT32_MAX, CLF_UNSUPPORTED, "vision is %s; want N below 2^31", CLF_TEXT(vision));
     CLF_DESC_READ(err, &full, options);
     CLF_TRY(check_options(r, &full, vision.dim[0], vision.dim[1], err));
-    *tokens = clf_tensor_shape(CLF_F32, CLF_DIMS(vision.dim[0], r->latents.dim[1], clf_resampler_token_width(r)));
+    want = clf_tensor_shape(CLF_F32, CLF_DIMS(vision.dim[0], r->latents.dim[1], clf_resampler_token_width(r)));
+    CLF_REQUIRE_SHAPE(err, want, "tokens"); /* without rows there may be any number of pictures */
+    *tokens = want;
     return CLF_OK;
 }
 
@@ -100,29 +103,18 @@ typedef struct resampler_call {
     int64_t B, N, M;
 } resampler_call;
 
-/* The same rows for every picture of the batch: a view. */
-static clf_tensor shared_by_batch(clf_tensor x, int64_t B)
-{
-    if (x.dim[0] != B) {
-        x.dim[0] = B;
-        x.stride[0] = 0;
-    }
-    return x;
-}
-
 /* c = input_norm(input_feed_forward(input(vision))), the norm left to the product where none stands behind it. */
 static clf_tensor context_rows(clf_stream *s, const clf_resampler *r, clf_tensor vision, bool norm)
 {
     const clf_tensor absent = { .dtype = CLF_DTYPE_NONE };
-    const int64_t B = vision.dim[0], N = vision.dim[1];
     clf_tensor c = vision;
 
     if (r->input != NULL) {
-        c = clf_scratch(s, CLF_F32, CLF_DIMS(B, N, clf_linear_weight_out(r->input)));
+        c = clf_scratch_rows(s, vision, clf_linear_weight_out(r->input));
         clf_linear(s, vision, r->input, NULL, c);
     }
     if (r->input_feed_forward.up != NULL) {
-        const clf_tensor y = clf_scratch(s, CLF_F32, CLF_DIMS(B, N, clf_linear_weight_out(r->input_feed_forward.down)));
+        const clf_tensor y = clf_scratch_rows(s, vision, clf_linear_weight_out(r->input_feed_forward.down));
 
         clf_feed_forward_forward(s, &r->input_feed_forward, c, absent, y);
         c = y;
@@ -170,7 +162,7 @@ static clf_tensor whole_mask(clf_stream *s, const clf_resampler *r, clf_tensor m
         return mask;
     all = clf_scratch(s, CLF_F32, CLF_DIMS(B, 1, 1, N + M));
     clf_copy(s, mask, clf_slice(s, all, 3, 0, N));
-    clf_copy(s, shared_by_batch(r->open, B), clf_slice(s, all, 3, N, M));
+    clf_copy(s, clf_place_batch(r->open, B), clf_slice(s, all, 3, N, M));
     return all;
 }
 
@@ -188,7 +180,7 @@ static clf_tensor look_at_latents(clf_stream *s, const clf_resampler *r, int32_t
     if (call->options.weights_of_self && call->options.weights_of == i) {
         rules.weights = call->options.weights;
         if (clf_present(rules.weights))
-            x = shared_by_batch(x, call->B);
+            x = clf_place_batch(x, call->B);
     }
     if (x.dim[0] != y.dim[0])
         y = clf_scratch(s, CLF_F32, clf_tensor_dims(x));
@@ -207,7 +199,7 @@ static clf_tensor ask(clf_stream *s, const clf_resampler *r, int32_t i, const re
     clf_tensor q;
 
     if (known && r->latents_in_context)
-        clf_copy(s, shared_by_batch(clf_slice(s, r->asked, 2, Q, width), call->B),
+        clf_copy(s, clf_place_batch(clf_slice(s, r->asked, 2, Q, width), call->B),
                  clf_slice(s, rows, 2, column, width));
     if (known)
         return clf_slice(s, r->asked, 2, 0, Q);
@@ -215,7 +207,7 @@ static clf_tensor ask(clf_stream *s, const clf_resampler *r, int32_t i, const re
         return clf_attention_layer_ask(s, l, x);
     q = clf_slice(s, rows, 2, column - Q, Q);
     clf_norm_before(&l->norm, &options);
-    clf_linear(s, shared_by_batch(x, call->B), l->q, &options, clf_slice(s, rows, 2, column - Q, Q + width));
+    clf_linear(s, clf_place_batch(x, call->B), l->q, &options, clf_slice(s, rows, 2, column - Q, Q + width));
     return q;
 }
 
@@ -234,8 +226,8 @@ static void look_at_vision(clf_stream *s, const clf_resampler *r, int32_t i, con
     if (!call->options.weights_of_self && call->options.weights_of == i)
         rules.weights = call->options.weights;
     clf_attention_layer_norm_keys(s, l, kv);
-    clf_attention_layer_asked(s, l, shared_by_batch(q, call->B), kv, &rules,
-                              residual_of(r, shared_by_batch(x, call->B)), y);
+    clf_attention_layer_asked(s, l, clf_place_batch(q, call->B), kv, &rules,
+                              residual_of(r, clf_place_batch(x, call->B)), y);
 }
 
 /* x becomes y; x may be y. */

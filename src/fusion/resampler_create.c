@@ -8,19 +8,14 @@
 #include "core/shape.h"
 #include "core/size.h"
 #include "core/text.h"
+#include "fusion/gate.h"
+#include "fusion/name.h"
 #include "fusion/parameter.h"
 #include "fusion/weight.h"
 
 #define CLF_OP "resampler"
-#define NAME_BYTES 64
 
 /* ---- description ---- */
-
-static const char *layer_name(char *buffer, int32_t i, const char *part)
-{
-    clf_format(buffer, NAME_BYTES, "layers[%d].%s", (int)i, part);
-    return buffer;
-}
 
 static clf_status want_width(const char *name, const char *verb, int64_t got, int64_t want, const char *what,
                              clf_error *err)
@@ -54,13 +49,25 @@ static clf_status check_feed_forward(const char *name, const clf_feed_forward_de
 
 static clf_status check_layer(const clf_resampler_layer_desc *l, int32_t i, int64_t D, int64_t C, clf_error *err)
 {
-    char name[NAME_BYTES];
-
     if (clf_host_present(l->self.q.weight))
-        CLF_TRY(check_attention(layer_name(name, i, "self"), &l->self, D, D, err));
-    CLF_TRY(check_attention(layer_name(name, i, "cross"), &l->cross, D, C, err));
-    CLF_TRY(clf_norm_check(layer_name(name, i, "context_norm"), &l->context_norm, C, err));
-    return check_feed_forward(layer_name(name, i, "feed_forward"), &l->feed_forward, D, D, err);
+        CLF_TRY(check_attention(CLF_LAYER(i, "self"), &l->self, D, D, err));
+    CLF_TRY(check_attention(CLF_LAYER(i, "cross"), &l->cross, D, C, err));
+    CLF_TRY(clf_norm_check(CLF_LAYER(i, "context_norm"), &l->context_norm, C, err));
+    return check_feed_forward(CLF_LAYER(i, "feed_forward"), &l->feed_forward, D, D, err);
+}
+
+/* Gates stand where there is a residual. */
+static clf_status check_gates(const clf_resampler_desc *d, clf_error *err)
+{
+    CLF_TRY(clf_gate_check_absent("input_feed_forward", d->input_feed_forward.gate, err));
+    for (int32_t i = 0; !d->residual && i < d->layer_count; i++) {
+        const clf_resampler_layer_desc *l = &d->layers[i];
+
+        CLF_TRY(clf_gate_check_absent(CLF_LAYER(i, "self"), l->self.gate, err));
+        CLF_TRY(clf_gate_check_absent(CLF_LAYER(i, "cross"), l->cross.gate, err));
+        CLF_TRY(clf_gate_check_absent(CLF_LAYER(i, "feed_forward"), l->feed_forward.gate, err));
+    }
+    return CLF_OK;
 }
 
 /* The width of the vision rows that the layers read, and of those that come in. */
@@ -86,23 +93,16 @@ static clf_status check_input(const clf_resampler_desc *d, int64_t *Dv, int64_t 
     return clf_norm_check("input_norm", &d->input_norm, *C, err);
 }
 
-static clf_status check_latents(clf_host_tensor t, clf_error *err)
-{
-    bool sound = t.rank >= 2 && t.rank <= CLF_MAX_RANK && t.dim[t.rank - 1] >= 1 && t.dim[t.rank - 2] >= 1;
-
-    for (int32_t i = 0; sound && i < t.rank - 2; i++)
-        sound = t.dim[i] == 1;
-    if (!clf_host_present(t) || !sound)
-        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "latents is %s; want [M, D], both above 0", CLF_HOST_TEXT(t));
-    return CLF_OK;
-}
-
 static clf_status check_desc(const clf_resampler_desc *d, int64_t *Dv, clf_error *err)
 {
-    const int64_t D = d->latents.dim[CLF_MAX(d->latents.rank, 1) - 1];
+    clf_host_tensor latents;
     int64_t C;
 
-    CLF_TRY(check_latents(d->latents, err));
+    if (!clf_parameter_table(d->latents, &latents))
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "latents is %s; want [M, D], both above 0",
+                        CLF_HOST_TEXT(d->latents));
+    const int64_t D = latents.dim[2];
+
     if (d->layers == NULL || d->layer_count < 1)
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "layer_count is %d and layers is %s; want at least one layer",
                         (int)d->layer_count, d->layers != NULL ? "set" : "NULL");
@@ -111,18 +111,12 @@ static clf_status check_desc(const clf_resampler_desc *d, int64_t *Dv, clf_error
         CLF_TRY(want_width("the layers", "read vision", C, D, "the width of latents, which stand beside them", err));
     for (int32_t i = 0; i < d->layer_count; i++)
         CLF_TRY(check_layer(&d->layers[i], i, D, C, err));
+    CLF_TRY(check_gates(d, err));
     CLF_TRY(clf_norm_check("final_norm", &d->final_norm, D, err));
     return clf_host_present(d->output.weight) ? clf_weight_check("output", &d->output, D, err) : CLF_OK;
 }
 
 /* ---- weights ---- */
-
-static clf_dtype stored_as(clf_host_tensor weight, clf_dtype storage)
-{
-    if (storage != CLF_DTYPE_NONE)
-        return storage;
-    return weight.dtype == CLF_F64 ? CLF_F32 : weight.dtype;
-}
 
 /* Whether the layers' keys and values can be one product: norms of one kind and eps, without a gain, or with one that
  * goes into f32 weights.  Weights of 16 bits would be rounded once more. */
@@ -137,7 +131,8 @@ static bool is_shared(const clf_resampler_desc *d)
         if (norm->kind != first->kind || (norm->kind != CLF_NORM_NONE && norm->eps != first->eps))
             return false;
         if (norm->kind != CLF_NORM_NONE && clf_host_present(norm->weight) &&
-            (stored_as(a->k.weight, d->storage) != CLF_F32 || stored_as(a->v.weight, d->storage) != CLF_F32))
+            (clf_weight_storage(a->k.weight.dtype, d->storage) != CLF_F32 ||
+             clf_weight_storage(a->v.weight.dtype, d->storage) != CLF_F32))
             return false;
     }
     return true;
@@ -174,9 +169,8 @@ static clf_status create_apart(clf_resampler *r, const clf_resampler_desc *d, co
     for (int32_t i = 0; i < d->layer_count; i++) {
         const clf_attention_layer_desc *cross = &d->layers[i].cross;
         const clf_norm_desc none = { .kind = CLF_NORM_NONE };
-        char name[NAME_BYTES];
 
-        CLF_TRY(clf_norm_create(r->ctx, layer_name(name, i, "context_norm"), &d->layers[i].context_norm,
+        CLF_TRY(clf_norm_create(r->ctx, CLF_LAYER(i, "context_norm"), &d->layers[i].context_norm,
                                 clf_attention_layer_context_width(cross), d->source, &r->context[i].norm, err));
         CLF_TRY(clf_kv_weight_create(r->ctx, &cross, &none, 1, d->storage, source, &r->context[i].weight, err));
     }
@@ -200,15 +194,14 @@ static clf_status create_layer(clf_resampler *r, const clf_resampler_desc *d, in
 {
     const clf_resampler_layer_desc *l = &d->layers[i];
     clf_resampler_part *to = &r->layers[i];
-    char name[NAME_BYTES];
 
     if (clf_host_present(l->self.q.weight))
-        CLF_TRY(clf_attention_layer_create(r->ctx, layer_name(name, i, "self"), &l->self, CLF_SELF_ATTENTION,
-                                           d->storage, d->source, &to->self, err));
-    CLF_TRY(clf_attention_layer_create(r->ctx, layer_name(name, i, "cross"), &l->cross,
+        CLF_TRY(clf_attention_layer_create(r->ctx, CLF_LAYER(i, "self"), &l->self, CLF_SELF_ATTENTION, d->storage,
+                                           d->source, &to->self, err));
+    CLF_TRY(clf_attention_layer_create(r->ctx, CLF_LAYER(i, "cross"), &l->cross,
                                        d->latents_in_context ? CLF_SELF_ATTENTION : CLF_SHARED_ATTENTION, d->storage,
                                        d->source, &to->cross, err));
-    return clf_feed_forward_create(r->ctx, layer_name(name, i, "feed_forward"), &l->feed_forward, d->storage, d->source,
+    return clf_feed_forward_create(r->ctx, CLF_LAYER(i, "feed_forward"), &l->feed_forward, d->storage, d->source,
                                    &to->feed_forward, err);
 }
 
@@ -265,37 +258,19 @@ static clf_status create_asked(clf_resampler *r, clf_error *err)
     return status;
 }
 
-static clf_status create_open(clf_resampler *r, clf_error *err)
-{
-    const int64_t M = r->latents.dim[1];
-    float *zeros = clf_alloc((size_t)M, sizeof *zeros);
-    const clf_host_tensor host = { .data = zeros, .dtype = CLF_F32, .rank = 4, .dim = { 1, 1, 1, M } };
-    clf_status status;
-
-    if (zeros == NULL)
-        return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "no host memory for %" PRId64 " floats", M);
-    status = clf_parameter_create(r->ctx, "mask", host, CLF_F32, NULL, &r->open, err);
-    clf_free(zeros);
-    return status;
-}
-
 static clf_status create_latents(clf_resampler *r, const clf_resampler_desc *d, clf_error *err)
 {
-    const int32_t rank = d->latents.rank;
-    clf_host_tensor latents = d->latents;
+    clf_host_tensor latents = { 0 };
 
-    latents.rank = 3;
-    latents.dim[2] = d->latents.dim[rank - 1];
-    latents.dim[1] = d->latents.dim[rank - 2];
-    latents.dim[0] = 1;
+    (void)clf_parameter_table(d->latents, &latents); /* the check has found it sound */
     CLF_TRY(clf_parameter_create(r->ctx, "latents", latents, CLF_F32, d->source, &r->latents, err));
-    return r->latents_in_context ? create_open(r, err) : CLF_OK;
+    if (!r->latents_in_context)
+        return CLF_OK;
+    return clf_parameter_zeros(r->ctx, CLF_DIMS(1, 1, 1, r->latents.dim[1]), &r->open, err);
 }
 
 static clf_status fill(clf_resampler *r, const clf_resampler_desc *d, clf_error *err)
 {
-    const int64_t D = d->latents.dim[d->latents.rank - 1];
-
     r->latents_in_context = d->latents_in_context;
     r->residual = d->residual;
     CLF_TRY(create_latents(r, d, err));
@@ -307,7 +282,7 @@ static clf_status fill(clf_resampler *r, const clf_resampler_desc *d, clf_error 
     CLF_TRY(create_context(r, d, err));
     CLF_TRY(create_layers(r, d, err));
     CLF_TRY(create_asked(r, err));
-    CLF_TRY(clf_norm_create(r->ctx, "final_norm", &d->final_norm, D, d->source, &r->final_norm, err));
+    CLF_TRY(clf_norm_create(r->ctx, "final_norm", &d->final_norm, r->latents.dim[2], d->source, &r->final_norm, err));
     return clf_weight_create(r->ctx, "output", &d->output, d->storage, d->source, &r->output, err);
 }
 
@@ -351,8 +326,7 @@ void clf_resampler_destroy(clf_resampler *r)
     }
     for (int32_t i = 0; r->context != NULL && i < r->context_count; i++) {
         clf_linear_weight_destroy(r->context[i].weight);
-        clf_tensor_free(r->ctx, &r->context[i].norm.weight);
-        clf_tensor_free(r->ctx, &r->context[i].norm.bias);
+        clf_norm_destroy(r->ctx, &r->context[i].norm);
     }
     clf_linear_weight_destroy(r->input);
     clf_linear_weight_destroy(r->output);

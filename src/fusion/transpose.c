@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/shape.h"
 #include "core/size.h"
 #include "core/text.h"
 
@@ -24,9 +25,11 @@ clf_status clf_transpose(const char *name, clf_host_tensor w, void **memory, clf
 
     *memory = NULL;
     *t = (clf_host_tensor){ 0 };
-    if (w.data == NULL || w.rank != 2 || w.dim[0] < 1 || w.dim[1] < 1 ||
+    if (!clf_host_present(w) || w.rank != 2 || w.dim[0] < 1 || w.dim[1] < 1 ||
         !clf_size_mul((uint64_t)w.dim[0], (uint64_t)w.dim[1], &count))
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s is %s; want [in, out], both above 0", name, CLF_HOST_TEXT(w));
+    if (w.data == NULL)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s is %s without data; want host memory", name, CLF_HOST_TEXT(w));
     *memory = clf_alloc(count, clf_dtype_bytes(w.dtype));
     if (*memory == NULL)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "%s is %s; want host memory for its transpose", name, CLF_HOST_TEXT(w));

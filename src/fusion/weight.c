@@ -50,6 +50,13 @@ clf_status clf_weight_create(clf_context *ctx, const char *name, const clf_linea
     return clf_weight_stack(ctx, name, &(clf_linear_part){ .layer = *layer }, 1, storage, source, w, err);
 }
 
+clf_dtype clf_weight_storage(clf_dtype dtype, clf_dtype storage)
+{
+    if (storage != CLF_DTYPE_NONE)
+        return storage;
+    return dtype == CLF_F64 ? CLF_F32 : dtype;
+}
+
 uint64_t clf_weight_products(const clf_linear_layer *layer)
 {
     const clf_host_tensor w = layer->weight;

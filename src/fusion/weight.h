@@ -17,6 +17,9 @@ clf_status clf_weight_stack(clf_context *ctx, const char *name, const clf_linear
 clf_status clf_weight_create(clf_context *ctx, const char *name, const clf_linear_layer *layer, clf_dtype storage,
                              const clf_tensor_source *source, clf_linear_weight **w, clf_error *err);
 
+/* The type in which a tensor of `dtype` is stored: `storage`, or where that is none its own (f64: f32). */
+clf_dtype clf_weight_storage(clf_dtype dtype, clf_dtype storage);
+
 /* Elements of the weight: multiply-adds of a row; 0 when absent. */
 uint64_t clf_weight_products(const clf_linear_layer *layer);
 

@@ -168,6 +168,11 @@ static void descriptions_that_contradict_themselves_are_refused(void **state)
     d = aria;
     d.value_projection = layer(t, 23, 24, false).weight;
     refused(t, &d, "attention_pool: value_projection is f32[23, 24]; want 24 rows, as keys");
+    d.value_projection = (clf_host_tensor){ 0 };
+    refused(t, &d, "attention_pool: value_projection is none; want [C', 24], C' above 0");
+    d = aria;
+    d.value_projection.data = NULL;
+    refused(t, &d, "attention_pool: value_projection is f32[24, 24] without data; want host memory");
     d = aria;
     d.query_projection = layer(t, 23, 24, false);
     refused(t, &d,
@@ -182,6 +187,20 @@ static void descriptions_that_contradict_themselves_are_refused(void **state)
     refused(t, &d,
             "attention_pool: queries is absent beside query_positions, a projection, positions_of_call or an attention "
             "of other width than the rows; want none of them where the mean asks");
+}
+
+/* Where nothing is added, a single alpha was left out of the result and one for each channel was not. */
+static void gates_without_a_residual_are_refused(void **state)
+{
+    clf_test *t = *state;
+    clf_attention_pool_desc head = describe(t, HEAD, 4), aria = describe(t, PROJECTIONS, 4);
+
+    head.feed_forward.gate = normal(t, CLF_DIMS(1), 1, 0);
+    clf_attention_pool_destroy(create(t, &head));
+    head.attention.gate = head.feed_forward.gate;
+    refused(t, &head, "attention_pool: attention.gate is f32[1]; want none where there is no residual");
+    aria.feed_forward.gate = normal(t, CLF_DIMS(32), 1, 0);
+    refused(t, &aria, "attention_pool: feed_forward.gate is f32[32]; want none where there is no residual");
 }
 
 static void calls_with_wrong_shapes_are_refused(void **state)
@@ -228,6 +247,7 @@ int main(void)
         CLF_TEST(an_error_at_any_call_is_reported_once),
         CLF_TEST(an_allocation_that_fails_anywhere_is_out_of_memory),
         CLF_TEST(descriptions_that_contradict_themselves_are_refused),
+        CLF_TEST(gates_without_a_residual_are_refused),
         CLF_TEST(calls_with_wrong_shapes_are_refused),
     };
 

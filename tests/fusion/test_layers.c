@@ -387,6 +387,10 @@ static void descriptions_that_contradict_themselves_are_refused(void **state)
     d.gate.dim[1] = 5;
     expect_refused(t, &d, "layer.gate is f32[1, 5]; want [1] or [24]");
     d = good;
+    d.gate = host(t, CLF_DIMS(24), 1);
+    d.activation = CLF_GELU;
+    expect_refused(t, &d, "layer.gate is f32[24] beside an activation; want [1]");
+    d = good;
     d.norm.eps = 0;
     expect_refused(t, &d, "layer.norm.eps is 0; want finite, above 0");
     d = good;
@@ -398,6 +402,27 @@ static void descriptions_that_contradict_themselves_are_refused(void **state)
     d = good;
     d.out = (clf_linear_layer){ 0 };
     expect_refused(t, &d, "want out before them");
+    d = good;
+    d.scale = INFINITY;
+    expect_refused(t, &d, "layer.scale is inf; want finite, 0 for D^-1/2");
+}
+
+/* Shapes without memory behind them: the data were read before anybody had looked. */
+static void descriptions_without_data_are_refused(void **state)
+{
+    clf_test *t = *state;
+    const clf_attention_layer_desc good = describe(t, &cases[1]);
+    clf_attention_layer_desc d = good;
+
+    d.gate.data = NULL;
+    expect_refused(t, &d, "layer.gate is f32[1, 1] without data; want host memory");
+    d = good;
+    d.gate.rank = CLF_MAX_RANK + 1;
+    expect_refused(t, &d, "; want [1] or [24]");
+    d = good;
+    d.norm.weight.data = NULL;
+    d.norm.weight.dtype = CLF_F16;
+    expect_refused(t, &d, "layer.norm.weight is f16[24] without data; want host memory");
 }
 
 int main(void)
@@ -409,6 +434,7 @@ int main(void)
         CLF_TEST(feed_forward_equals_the_reference),
         CLF_TEST(a_closed_gate_keeps_the_residual_bit_for_bit),
         CLF_TEST(descriptions_that_contradict_themselves_are_refused),
+        CLF_TEST(descriptions_without_data_are_refused),
     };
 
     return CLF_TEST_MAIN(tests);

@@ -82,12 +82,30 @@ static void absent_gives_absent_and_integers_are_refused(void **state)
     assert_false(clf_present(p));
 }
 
+static void a_shape_without_data_is_refused_unless_it_is_empty(void **state)
+{
+    clf_test *t = *state;
+    clf_error err = { 0 };
+    clf_tensor p;
+
+    assert_int_equal(
+        clf_parameter_create(t->ctx, "norm", (clf_host_tensor){ NULL, CLF_F16, 1, { 2 } }, CLF_F32, NULL, &p, &err),
+        CLF_INVALID_ARGUMENT);
+    assert_string_equal(err.message, "parameter: norm is f16[2] without data; want host memory");
+    assert_false(clf_present(p));
+    assert_int_equal(
+        clf_parameter_create(t->ctx, "norm", (clf_host_tensor){ NULL, CLF_F16, 1, { 0 } }, CLF_F32, NULL, &p, &err),
+        CLF_OK);
+    clf_tensor_free(t->ctx, &p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLF_TEST(large_tables_are_converted_in_pieces),
         CLF_TEST(equal_types_are_copied_bit_for_bit),
         CLF_TEST(absent_gives_absent_and_integers_are_refused),
+        CLF_TEST(a_shape_without_data_is_refused_unless_it_is_empty),
     };
 
     return CLF_TEST_MAIN(tests);

@@ -39,6 +39,25 @@ static void descriptions_that_contradict_themselves_are_refused(void **state)
     d->desc.queries = host(t, CLF_DIMS(2, M, D), 1, 0);
     d->desc.layers = d->layers;
     refused_desc(t, d, "qformer: queries is f32[2, 5, 12]; want [M, D], both above 0");
+    d->desc.queries.rank = 1 << 20; /* dim has six entries */
+    refused_desc(t, d, "qformer: queries is f32[2, 5, 12, 0, 0, 0]; want [M, D], both above 0");
+}
+
+/* Layers were counted among those with cross-attention, and what came of the weights did not name the module. */
+static void messages_name_module_and_layer(void **state)
+{
+    clf_test *t = *state;
+    description *d = describe(t, true), good = *d;
+    clf_qformer *q = NULL;
+    clf_error err = { 0 };
+
+    d->layers[2].cross.k = layer(t, D, DV + 1);
+    d->layers[2].cross.v = layer(t, D, DV + 1);
+    refused_desc(t, d, "qformer: layers[2].cross.k.weight is f32[12, 11]; want 10 columns, as layers[0].cross has");
+    memcpy(d->layers, good.layers, sizeof d->layers);
+    d->desc.word_embeddings.dtype = CLF_I32;
+    assert_int_equal(clf_qformer_create(t->ctx, &d->desc, &q, &err), CLF_UNSUPPORTED);
+    assert_string_equal(err.message, "qformer: parameter: word_embeddings is i32[30, 12]; want f32, f16, bf16 or f64");
 }
 
 static void calls_that_do_not_fit_are_refused(void **state)
@@ -51,6 +70,7 @@ static void calls_that_do_not_fit_are_refused(void **state)
     const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(2, M + T, D)), none = { 0 };
     const clf_tensor wide = clf_test_empty(t, CLF_F32, CLF_DIMS(2, N, DV + 1));
     clf_stream *s = t->stream;
+    clf_tensor shape;
 
     clf_qformer_forward(s, q, wide, ids, T, NULL, y);
     clf_test_expect_error(t, CLF_INVALID_ARGUMENT, "qformer: vision is f32[2, 7, 11]; want [2, N, 10]");
@@ -69,6 +89,11 @@ static void calls_that_do_not_fit_are_refused(void **state)
     clf_test_expect_error(t, CLF_INVALID_ARGUMENT,
                           "qformer: weights of layer 1's cross-attention are asked for, which "
                           "has none; want a layer that has");
+    options.weights_of_self = true;
+    assert_int_equal(clf_qformer_check(q, vision, 2, T, &options, &shape, NULL), CLF_INVALID_ARGUMENT);
+    clf_qformer_forward(s, q, vision, ids, T, &options, y);
+    clf_test_expect_error(t, CLF_INVALID_ARGUMENT, "qformer: weights is f32[2, 3, 5, 7]; want dense f32[2, 3, 11, 11]");
+    assert_int_equal(clf_qformer_check(q, none, INT64_MAX / 2, T, NULL, &shape, NULL), CLF_INVALID_ARGUMENT);
     ids[T + 2] = V;
     clf_qformer_forward(s, q, vision, ids, T, NULL, y);
     clf_test_expect_error(t, CLF_INVALID_ARGUMENT, "qformer: text_ids[1, 2] is 30; want 0 to 29, the vocabulary");
@@ -192,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLF_TEST(descriptions_that_contradict_themselves_are_refused),
+        CLF_TEST(messages_name_module_and_layer),
         CLF_TEST(calls_that_do_not_fit_are_refused),
         CLF_TEST(an_error_at_any_call_is_reported_and_nothing_leaks),
         CLF_TEST(an_allocation_that_fails_anywhere_is_out_of_memory),

@@ -448,6 +448,9 @@ static void descriptions_that_contradict_themselves_are_refused(void **state)
     d = good;
     d.latents = numbers(t, CLF_F32, CLF_DIMS(24), 0, 1);
     refused_desc(t, &d, CLF_INVALID_ARGUMENT, "resampler: latents is f32[24]; want [M, D], both above 0");
+    d.latents.rank = 1 << 20; /* dim has six entries */
+    refused_desc(t, &d, CLF_INVALID_ARGUMENT,
+                 "resampler: latents is f32[24, 0, 0, 0, 0, 0]; want [M, D], both above 0");
     d = good;
     d.latents = numbers(t, CLF_F32, CLF_DIMS(5, 23), 0, 1);
     refused_desc(
@@ -481,6 +484,31 @@ static void descriptions_that_contradict_themselves_are_refused(void **state)
     d = good;
     d.output = layer(t, v, 8, 23);
     refused_desc(t, &d, CLF_INVALID_ARGUMENT, "resampler: output.weight is f32[8, 23]; want 24 columns");
+}
+
+/* Where nothing is added, a single alpha was left out of the result and one for each channel was not. */
+static void gates_without_a_residual_are_refused(void **state)
+{
+    clf_test *t = *state;
+    const clf_resampler_desc good = describe(t, &variants[FLAMINGO]);
+    const clf_host_tensor alpha = numbers(t, CLF_F32, CLF_DIMS(1), 0, 1);
+    clf_resampler_layer_desc layers[3];
+    clf_resampler_desc d = good;
+
+    memcpy(layers, good.layers, sizeof layers);
+    layers[1].cross.gate = layers[2].feed_forward.gate = alpha;
+    d.layers = layers;
+    clf_resampler_destroy(create(t, &d));
+    d.residual = false;
+    refused_desc(t, &d, CLF_INVALID_ARGUMENT,
+                 "resampler: layers[1].cross.gate is f32[1]; want none where there is no residual");
+    layers[1].cross.gate.dtype = CLF_DTYPE_NONE;
+    refused_desc(t, &d, CLF_INVALID_ARGUMENT,
+                 "resampler: layers[2].feed_forward.gate is f32[1]; want none where there is no residual");
+    d = describe(t, &variants[IDEFICS2]);
+    d.input_feed_forward.gate = alpha;
+    refused_desc(t, &d, CLF_INVALID_ARGUMENT,
+                 "resampler: input_feed_forward.gate is f32[1]; want none where there is no residual");
 }
 
 static void a_shorter_description_has_defaults_for_the_rest(void **state)
@@ -537,6 +565,8 @@ static void calls_with_wrong_shapes_are_refused(void **state)
     refused_call(t, r, vision, &o, tokens, "resampler: weights_of_self is set; layers[0] has no self-attention");
     refused_call(t, edifice, clf_slice(t->stream, vision, 2, 0, 20), &o, tokens,
                  "resampler: weights is f32[2, 3, 5, 4]; want dense f32[2, 4, 5, 5]");
+    clf_tensor shape = clf_tensor_shape(CLF_F32, CLF_DIMS((int64_t)1 << 61, 0, 24));
+    assert_int_equal(clf_resampler_check(r, shape, NULL, &shape, NULL), CLF_INVALID_ARGUMENT);
     refused_call(t, r, vision, NULL, clf_slice(t->stream, clf_slice(t->stream, vision, 1, 0, 4), 2, 0, 24),
                  "resampler: tokens is f32[2, 4, 24]; want f32[2, 5, 24] or the type of vision f32[2, 4, 24]");
     clf_resampler_destroy(r);
@@ -555,6 +585,7 @@ int main(void)
         CLF_TEST(a_view_of_a_longer_sequence_is_written_alone),
         CLF_TEST(no_pictures_and_no_rows_are_a_success),
         CLF_TEST(descriptions_that_contradict_themselves_are_refused),
+        CLF_TEST(gates_without_a_residual_are_refused),
         CLF_TEST(a_shorter_description_has_defaults_for_the_rest),
         CLF_TEST(calls_with_wrong_shapes_are_refused),
     };
