@@ -207,8 +207,10 @@ def openflamingo_gated():
 class MllamaCross(nn.Module):
     """The attention half of a cross layer of Llama 3.2 Vision, keys and values ready [B, Hk, K, D].
 
-    As transformers computes it, scaled_dot_product_attention with enable_gqa; or folded: the four query heads of a group
-    are rows of one product, so nothing is repeated.  The latter is what a careful port would write, and much faster."""
+    As transformers computes it, scaled_dot_product_attention with enable_gqa; or folded: the four query heads of a
+    group are rows of one product, so nothing is repeated.  The latter is what a careful port would write, and much
+    faster.  OpenVINO 2026.4 gets the former wrong where T equals the number of heads, 32, and no other T that was
+    tried (1 to 512): no figure then."""
 
     def __init__(self, dim, heads, kv_heads, folded):
         super().__init__()
@@ -234,7 +236,7 @@ class MllamaCross(nn.Module):
 
 
 def mllama_cross(T, folded=False, K=1601, dim=4096, media_dim=4096, heads=32, kv_heads=8):
-    """Keys and values are made here for the peers, and by clf_visual_memory_append for clfusion, from the same media."""
+    """Keys and values of the same media: made here for the peers, by clf_visual_memory_append for clfusion."""
     module = vary(MllamaCross(dim, heads, kv_heads, folded))
     with torch.no_grad():  # few keys matter, and the branch counts beside the text: errors in it show
         module.q_norm.weight.mul_(4)

@@ -92,6 +92,8 @@ static const char *load_advice(const clf_cli_options *options, clf_status status
 {
     if (names_set_key(options, message))
         return "give --set another value, or leave it out";
+    if (options->layer > 0 && strstr(message, ": layer is ") != NULL)
+        return "give --layer another value, or leave it out";
     switch (status) {
     case CLF_IO:
         return "check the path of the checkpoint";

@@ -61,8 +61,9 @@ static clf_status read_counts(const clf_builder *b, clf_pool_spec *spec, clf_err
     for (int64_t N = 1; N <= MAX_PATCHES && (listed == 0 || spec->count_count < listed); N++)
         CLF_TRY(read_count(b, N, M, spec, err));
     if (spec->count_count == 0 || spec->count_count < listed)
-        return CLF_FAIL(err, CLF_BAD_FILE, "%s: " DICTIONARY " has %zu keys of 1 to %d; want all %zu so", b->family,
-                        spec->count_count, MAX_PATCHES, listed);
+        return CLF_FAIL(err, CLF_BAD_FILE,
+                        "%s: " DICTIONARY " has %zu keys, %zu of them 1 to %d; want all so, and at least one",
+                        b->family, listed, spec->count_count, MAX_PATCHES);
     return CLF_OK;
 }
 

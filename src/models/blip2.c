@@ -23,11 +23,6 @@ const clf_qformer_place clf_blip2_place = {
     .queries = "query_tokens",
 };
 
-static clf_status shape(const void *module, clf_call *call, clf_error *err)
-{
-    return clf_qformer_model_shape(module, call, call->in[VISION].dim[1], 0, err);
-}
-
 static void forward(clf_stream *s, const void *module, const clf_call *call)
 {
     const clf_qformer_model *m = module;
@@ -37,7 +32,7 @@ static void forward(clf_stream *s, const void *module, const clf_call *call)
         .vision = vision,
         .vision_mask = call->ids[VISION_MASK],
         .B = B,
-        .weights = clf_qformer_model_weights(s, m, call, call->out[ATTENTION], B),
+        .weights = clf_qformer_model_weights(s, call->out[ATTENTION], B),
     };
     const clf_tensor x = clf_qformer_model_run(s, m, &pass);
     clf_tensor tokens = call->out[TOKENS];
@@ -56,13 +51,11 @@ static uint64_t flop(const void *module, const clf_call *call)
 {
     const clf_qformer_model *m = module;
     const clf_tensor vision = call->in[VISION];
-    const uint64_t rows = (uint64_t)(vision.dim[0] * clf_qformer_queries(m->qformer));
-    const uint64_t projection =
-        (uint64_t)clf_linear_weight_out(m->projection) * (uint64_t)clf_linear_weight_in(m->projection);
+    const int64_t rows = vision.dim[0] * clf_qformer_queries(m->qformer);
     const bool tokens = clf_present(call->out[TOKENS]) || clf_present(call->out[FUSED]);
 
     return clf_qformer_flop(m->qformer, vision.dim[0], vision.dim[1], 0, CLF_QFORMER_ITM) +
-           (tokens ? 2 * rows * projection : 0);
+           (tokens ? clf_qformer_model_head_flop(m->projection, rows) : 0);
 }
 
 /* A picture of 224 pixels, patches of 14, and CLS. */
@@ -80,12 +73,12 @@ static int64_t example(const void *module, const char *letter)
                 CLF_FUSED_TEXT,                                                                                        \
                 CLF_FUSED_TEXT_IDS },                                                                                  \
     .outputs = { { .name = "tokens", .shape = "[B, M, Dt]", .needs = IN(VISION), .may = IN(VISION_MASK) },             \
-                 { .name = "attention", .shape = "[B, H, Q, K]", .needs = IN(VISION), .may = IN(VISION_MASK) },        \
+                 { .name = "attention", .needs = IN(VISION), .may = IN(VISION_MASK) },                                 \
                  { .name = "fused",                                                                                    \
                    .shape = CLF_FUSED_SHAPE,                                                                           \
                    .needs = IN(VISION) | IN(TEXT) | IN(TEXT_IDS),                                                      \
                    .may = IN(VISION_MASK) } },                                                                         \
-    .shape = shape, .forward = forward, .flop = flop, .example = example, .destroy = clf_qformer_model_destroy
+    .forward = forward, .flop = flop, .example = example, .destroy = clf_qformer_model_destroy
 
 /* With an image_token_index there is a place for the tokens among text. */
 static const clf_model_class tokens_class = { .input_count = 2, .output_count = 2, COMMON };
@@ -107,8 +100,7 @@ static clf_status build(const clf_builder *b, clf_model *m, clf_error *err)
                             "the rows of language_projection.weight", err));
     CLF_TRY(clf_build_placeholders(b, (clf_placeholders){ -1, -1 }, &ids, err));
     model->placeholder = ids.image;
-    if (ids.image >= 0)
-        m->model_class = &fused_class;
+    clf_qformer_model_set_class(m, ids.image >= 0 ? &fused_class : &tokens_class, "[B, H, M, N]", "[B, H, M, M]");
     return CLF_OK;
 }
 

@@ -51,6 +51,7 @@ static bool joint(const clf_call *call)
 
 static clf_status shape(const void *module, clf_call *call, clf_error *err)
 {
+    (void)module;
     const clf_tensor vision = call->in[VISION], text = call->in[TEXT_IDS];
 
     if (joint(call) && clf_present(vision) && clf_present(text) && vision.dim[0] != text.dim[0])
@@ -58,9 +59,7 @@ static clf_status shape(const void *module, clf_call *call, clf_error *err)
                         "%s: text_ids has a batch of %" PRId64 "; want %" PRId64 ", that of vision: each text is "
                         "matched with its picture",
                         call->family, text.dim[0], vision.dim[0]);
-    return clf_present(vision)
-               ? clf_qformer_model_shape(module, call, vision.dim[1], clf_present(text) ? text.dim[1] : 0, err)
-               : CLF_OK;
+    return CLF_OK;
 }
 
 /* ---- texts ---- */
@@ -212,7 +211,7 @@ static void fuse(clf_stream *s, const clf_qformer_model *m, const clf_call *call
     if (wanted(call, HIDDEN) || shown || (itm && wanted(call, ITM_LOGITS))) {
         clf_qformer_pass pass = text->B > 0 ? together(call, text, m->objective) : queries_alone(call);
 
-        pass.weights = clf_qformer_model_weights(s, m, call, call->out[ATTENTION], pass.B);
+        pass.weights = clf_qformer_model_weights(s, call->out[ATTENTION], pass.B);
         const clf_tensor x = clf_qformer_model_run(s, m, &pass);
 
         clf_qformer_model_give(s, x, call->out[HIDDEN]);
@@ -237,11 +236,6 @@ static void forward(clf_stream *s, const void *module, const clf_call *call)
     clf_free(text.copy[1]);
 }
 
-static uint64_t head_flop(const clf_linear_weight *head, int64_t rows)
-{
-    return 2 * (uint64_t)rows * (uint64_t)clf_linear_weight_out(head) * (uint64_t)clf_linear_weight_in(head);
-}
-
 static uint64_t flop(const void *module, const clf_call *call)
 {
     const clf_qformer_model *m = module;
@@ -252,16 +246,18 @@ static uint64_t flop(const void *module, const clf_call *call)
     uint64_t count = 0;
 
     if (logits || wanted(call, IMAGE_EMBEDS))
-        count += clf_qformer_flop(m->qformer, I, N, 0, CLF_QFORMER_ITC) + head_flop(m->vision_projection, I * M);
+        count += clf_qformer_flop(m->qformer, I, N, 0, CLF_QFORMER_ITC) +
+                 clf_qformer_model_head_flop(m->vision_projection, I * M);
     if (logits || wanted(call, TEXT_EMBEDS))
-        count += clf_qformer_flop(m->qformer, J, 0, T, CLF_QFORMER_ITM) + head_flop(m->text_projection, J);
+        count +=
+            clf_qformer_flop(m->qformer, J, 0, T, CLF_QFORMER_ITM) + clf_qformer_model_head_flop(m->text_projection, J);
     if (logits)
         count += 2 * (uint64_t)(I * M * J) * (uint64_t)clf_linear_weight_out(m->vision_projection);
     if (wanted(call, HIDDEN) || wanted(call, ATTENTION) ||
         (m->objective == CLF_QFORMER_ITM && wanted(call, ITM_LOGITS)))
         count += clf_qformer_flop(m->qformer, I, N, T, m->objective);
     if (wanted(call, ITM_LOGITS))
-        count += head_flop(m->itm_head, I) +
+        count += clf_qformer_model_head_flop(m->itm_head, I) +
                  (m->objective != CLF_QFORMER_ITM ? clf_qformer_flop(m->qformer, I, N, T, CLF_QFORMER_ITM) : 0);
     return count;
 }
@@ -282,18 +278,15 @@ static const clf_model_class retrieval_class = {
     .module = "qformer",
     .inputs = { { .name = "vision", .shape = "[B, N, Dv]" },
                 { .name = "vision_mask", .shape = "[B, N]", .kind = CLF_PORT_IDS },
-                { .name = "text_ids", .shape = "[B', T]", .kind = CLF_PORT_IDS },
-                { .name = "text_mask", .shape = "[B', T]", .kind = CLF_PORT_IDS } },
+                { .name = "text_ids", .shape = "[Bt, T]", .kind = CLF_PORT_IDS },
+                { .name = "text_mask", .shape = "[Bt, T]", .kind = CLF_PORT_IDS } },
     .input_count = 4,
-    .outputs = { { .name = "logits", .shape = "[B, B']", OF_BOTH },
+    .outputs = { { .name = "logits", .shape = "[B, Bt]", OF_BOTH },
                  { .name = "image_embeds", .shape = "[B, M, P]", OF_PICTURES },
-                 { .name = "text_embeds", .shape = "[B', P]", OF_TEXTS },
+                 { .name = "text_embeds", .shape = "[Bt, P]", OF_TEXTS },
                  { .name = "itm_logits", .shape = "[B, 2]", OF_BOTH },
                  { .name = "hidden", .shape = "[B, M + T, D]", OF_BOTH },
-                 { .name = "attention",
-                   .shape = "[B, H, Q, K]",
-                   .needs = IN(VISION),
-                   .may = IN(VISION_MASK) | IN(TEXT_IDS) | IN(TEXT_MASK) } },
+                 { .name = "attention", .needs = IN(VISION), .may = IN(VISION_MASK) | IN(TEXT_IDS) | IN(TEXT_MASK) } },
     .output_count = 6,
     .shape = shape,
     .forward = forward,
@@ -338,6 +331,16 @@ static clf_status pack_itm(const clf_builder *b, const clf_linear_layer *head, i
     return status;
 }
 
+/* Each parameter once; on the device are M copies of the weight. */
+static void count_itm(const clf_builder *b, const clf_linear_layer *head, int64_t M, clf_model *m)
+{
+    clf_model weight = { .parameters = 0 };
+
+    clf_build_count(&weight, head->weight, b->storage);
+    clf_build_count_linear(m, head, b->storage);
+    m->weight_bytes += (uint64_t)(M - 1) * weight.weight_bytes;
+}
+
 static clf_status build_itm(const clf_builder *b, clf_model *m, clf_qformer_model *model, clf_error *err)
 {
     clf_linear_layer head = { 0 };
@@ -347,7 +350,7 @@ static clf_status build_itm(const clf_builder *b, clf_model *m, clf_qformer_mode
     if (head.weight.dim[0] != 2)
         return CLF_FAIL(err, CLF_BAD_FILE, "%s: itm_head.weight is %s; want 2 rows, no match and match", b->family,
                         CLF_HOST_TEXT(head.weight));
-    clf_build_count_linear(m, &head, b->storage);
+    count_itm(b, &head, clf_qformer_queries(model->qformer), m);
     return pack_itm(b, &head, clf_qformer_queries(model->qformer), &model->itm_head, err);
 }
 
@@ -384,5 +387,6 @@ clf_status clf_blip2_build_retrieval(const clf_builder *b, clf_model *m, clf_err
     CLF_TRY(check_projections(b, model, err));
     CLF_TRY(clf_build_placeholders(b, (clf_placeholders){ .image = -1, .video = -1 }, &ids, err));
     model->placeholder = ids.image;
+    clf_qformer_model_set_class(m, &retrieval_class, "[B, H, M, N]", "[B, H, M + T, M + T] | [B, H, M, M]");
     return build_itm(b, m, model, err);
 }

@@ -87,6 +87,10 @@ void clf_build_count_norm(clf_model *m, const clf_norm_desc *norm);
 void clf_build_count_attention(clf_model *m, const clf_attention_layer_desc *attention, clf_dtype storage);
 void clf_build_count_feed_forward(clf_model *m, const clf_feed_forward_desc *ff, clf_dtype storage);
 
+/* How many numbers from `first` on make a tensor BEFORE + number + BEHIND that is there. */
+clf_status clf_build_find_layers(const clf_builder *b, const char *before, int32_t first, const char *behind,
+                                 int32_t *count, clf_error *err);
+
 /* An error unless the builder's layer is one of `count`. */
 clf_status clf_build_layer(const clf_builder *b, int32_t count, clf_error *err);
 

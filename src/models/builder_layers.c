@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "core/shape.h"
+#include "core/size.h"
 #include "core/text.h"
 #include "models/builder.h"
 #include "models/family.h"
@@ -54,6 +55,19 @@ clf_status clf_build_heads(const clf_builder *b, const char *key, int64_t heads,
                         "%s: %s is %" PRId64 "; want a divisor of %" PRId64 ", the rows of the query weight", b->family,
                         key, heads, rows);
     attention->heads = (int32_t)heads;
+    return CLF_OK;
+}
+
+clf_status clf_build_find_layers(const clf_builder *b, const char *before, int32_t first, const char *behind,
+                                 int32_t *count, clf_error *err)
+{
+    char name[NAME_BYTES];
+    bool more = true;
+
+    for (*count = 0; more && *count < INT32_MAX - first; *count += more) {
+        clf_format(name, sizeof name, "%s%d%s", before, (int)(first + *count), behind);
+        CLF_TRY(clf_build_has(b, name, &more, err));
+    }
     return CLF_OK;
 }
 
@@ -117,16 +131,35 @@ void clf_build_count_norm(clf_model *m, const clf_norm_desc *norm)
     clf_build_count_f32(m, norm->bias);
 }
 
+/* A layer with the gate of its rows: one number stays on the host, channels are multiplied into the weight, in f32. */
+static void count_gated(clf_model *m, const clf_linear_layer *layer, clf_host_tensor gate, clf_dtype storage)
+{
+    clf_model apart = { .parameters = 0 };
+
+    clf_build_count_f32(&apart, gate);
+    m->parameters += apart.parameters;
+    m->f32_parameters += apart.parameters;
+    clf_build_count_linear(m, layer, storage);
+    if (apart.parameters <= 1)
+        return;
+    apart = (clf_model){ .parameters = 0 };
+    clf_build_count(&apart, layer->weight, storage);
+    m->weight_bytes += apart.parameters * sizeof(float) - apart.weight_bytes;
+}
+
 void clf_build_count_attention(clf_model *m, const clf_attention_layer_desc *a, clf_dtype storage)
 {
-    const clf_linear_layer *const layers[] = { &a->q, &a->k, &a->v, &a->out, &a->dense };
+    const clf_linear_layer *const layers[] = { &a->q, &a->k, &a->v };
+    const bool dense = clf_host_present(a->dense.weight);
 
-    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+    for (size_t i = 0; i < CLF_COUNT(layers); i++)
         clf_build_count_linear(m, layers[i], storage);
+    if (dense)
+        clf_build_count_linear(m, &a->out, storage);
+    count_gated(m, dense ? &a->dense : &a->out, a->gate, storage);
     clf_build_count_norm(m, &a->norm);
     clf_build_count_norm(m, &a->q_norm);
     clf_build_count_norm(m, &a->k_norm);
-    clf_build_count_f32(m, a->gate);
 }
 
 void clf_build_count_feed_forward(clf_model *m, const clf_feed_forward_desc *ff, clf_dtype storage)
@@ -134,6 +167,5 @@ void clf_build_count_feed_forward(clf_model *m, const clf_feed_forward_desc *ff,
     clf_build_count_norm(m, &ff->norm);
     clf_build_count_linear(m, &ff->up, storage);
     clf_build_count_linear(m, &ff->gated, storage);
-    clf_build_count_linear(m, &ff->down, storage);
-    clf_build_count_f32(m, ff->gate);
+    count_gated(m, &ff->down, ff->gate, storage);
 }

@@ -7,7 +7,6 @@
 #include "core/shape.h"
 #include "core/text.h"
 #include "fusion/attention_layer.h"
-#include "fusion/feed_forward.h"
 #include "fusion/parameter.h"
 #include "models/flamingo_inside.h"
 
@@ -135,6 +134,10 @@ clf_status clf_build_alpha(const clf_builder *b, const char *name, int64_t Dt, c
     if (!clf_host_present(*alpha)) /* the message of a tensor that is missing */
         return clf_build_tensor(b, name, 1, alpha, err);
     CLF_TRY(clf_build_tensor(b, name, alpha->rank, alpha, err));
+    if (alpha->rank == 0) { /* a scalar */
+        alpha->rank = 1;
+        alpha->dim[0] = 1;
+    }
     for (int32_t i = 0; i + 1 < alpha->rank; i++)
         elements = alpha->dim[i] != 1 ? 0 : elements;
     if (elements == 0 || (alpha->dim[alpha->rank - 1] != 1 && alpha->dim[alpha->rank - 1] != Dt))
@@ -159,25 +162,15 @@ static clf_status build_perceiver(const clf_builder *b, const clf_flamingo_desc 
                                   clf_model *m, clf_error *err)
 {
     const clf_resampler_desc *r = &d->perceiver;
-    perceiver_products *p = &model->perceiver_products;
 
-    for (int32_t i = 0; i < r->layer_count; i++) {
-        const clf_attention_layer_desc *a = &r->layers[i].cross;
-
-        clf_build_count_attention(m, a, b->storage);
-        clf_build_count_norm(m, &r->layers[i].context_norm);
-        clf_build_count_feed_forward(m, &r->layers[i].feed_forward, b->storage);
-        p->latent += clf_attention_layer_products(a) + clf_feed_forward_products(&r->layers[i].feed_forward);
-        p->context += clf_attention_layer_context_products(a);
-        p->pair += (uint64_t)(a->q.weight.dim[0] + a->v.weight.dim[0]);
-    }
-    clf_build_count_f32(m, r->latents);
-    clf_build_count_norm(m, &r->final_norm);
     CLF_TRY(clf_build_letter(b, m, "M'", r->latents.dim[0], err));
     CLF_TRY(clf_build_letter(b, m, "H'", r->layers[0].cross.heads, err));
     CLF_TRY(create_table(b, "perceiver.frame_embs", d->frame_embs, m, &model->frame_embs, err));
     CLF_TRY(create_table(b, "perceiver.media_time_embs", d->media_time_embs, m, &model->media_embs, err));
-    return clf_resampler_create(b->ctx, r, &model->perceiver, err);
+    CLF_TRY(clf_resampler_create(b->ctx, r, &model->perceiver, err));
+    model->perceiver_cost = clf_resampler_cost_of(r);
+    clf_build_count_resampler(m, r);
+    return CLF_OK;
 }
 
 static clf_status build_gated(const clf_builder *b, const clf_flamingo_desc *d, clf_flamingo_model *model, clf_model *m,

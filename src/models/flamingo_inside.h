@@ -4,18 +4,12 @@
 
 #include "models/cross_model.h"
 #include "models/flamingo_model.h"
+#include "models/resampler_model.h"
 
 enum { VISION, TEXT, MEDIA, TEXT_IDS, CROSS_MASK, INPUTS };
 enum { TOKENS, HIDDEN, ATTENTION, OUTPUTS };
 
 #define NO_PORT SIZE_MAX
-
-/* Multiply-adds of the perceiver: for a latent, for a row of its context, for a pair of them; all layers. */
-typedef struct perceiver_products {
-    uint64_t latent;
-    uint64_t context;
-    uint64_t pair;
-} perceiver_products;
 
 typedef struct clf_flamingo_model {
     clf_model_class model_class; /* its ports are those of the parts that are there */
@@ -29,7 +23,7 @@ typedef struct clf_flamingo_model {
     clf_flamingo_sight sight;
     bool attention_of_tokens;
     int32_t perceiver_layer; /* whose attention that is */
-    perceiver_products perceiver_products;
+    clf_resampler_cost perceiver_cost;
     clf_cross_products gated_products;
 } clf_flamingo_model;
 

@@ -8,7 +8,6 @@
 #include <clfusion/interleave.h>
 
 #include "core/alloc.h"
-#include "fusion/cross_attention.h"
 #include "fusion/place.h"
 #include "models/masks.h"
 #include "runtime/op.h"
@@ -219,39 +218,17 @@ static clf_attention_options what_is_seen(clf_stream *s, const clf_flamingo_mode
     return rules;
 }
 
-/* The first layer of several; the keys of all are one product. */
-static void first_layer(clf_stream *s, const clf_cross_attention *c, clf_tensor text, clf_tensor media,
-                        const clf_cross_options *options, clf_tensor hidden)
-{
-    const clf_visual_memory memory = {
-        .c = c,
-        .kv = clf_scratch(s, CLF_F32, CLF_DIMS(media.dim[0], media.dim[1], clf_linear_weight_out(c->kv))),
-        .keys = media.dim[1],
-    };
-
-    clf_cross_attention_keys(s, c, media, memory.kv);
-    clf_cross_attention_forward(s, c, 0, text, &memory, options, hidden);
-}
-
 static void hidden_forward(clf_stream *s, const clf_flamingo_model *m, const clf_call *call)
 {
     const clf_tensor text = input(m, call, TEXT), media = clf_place_dense(s, input(m, call, MEDIA));
     const clf_tensor attention = m->attention_of_tokens ? (clf_tensor){ .mem = NULL } : output(m, call, ATTENTION);
     const int64_t B = text.dim[0], I = pictures(call), M = clf_dim(media, -2);
     const clf_tensor rows = clf_reshape(s, media, CLF_DIMS(B, I * M, clf_dim(media, -1)));
-    clf_tensor hidden = output(m, call, HIDDEN);
     clf_cross_options options = clf_cross_options_default();
 
     options.attention = what_is_seen(s, m, call, text, M);
-    if (!clf_present(hidden))
-        hidden = clf_scratch(s, CLF_F32, clf_tensor_dims(text));
-    if (clf_present(attention))
-        options.attention.weights = made_in(s, attention, clf_tensor_dims(attention));
-    if (clf_cross_attention_layers(m->gated) == 1)
-        clf_cross_attention_stack(s, m->gated, text, rows, &options, 0, hidden);
-    else
-        first_layer(s, m->gated, text, rows, &options, hidden);
-    hand_over(s, options.attention.weights, attention);
+    clf_cross_model_forward(s, (clf_cross_call){ .layers = m->gated, .first_alone = true }, text, rows, &options,
+                            output(m, call, HIDDEN), attention);
 }
 
 /* Which part makes what the call wants. */
@@ -279,15 +256,13 @@ static uint64_t flop(const void *module, const clf_call *call)
 {
     const clf_flamingo_model *m = module;
     const clf_tensor vision = input(m, call, VISION), text = input(m, call, TEXT), media = input(m, call, MEDIA);
-    const perceiver_products *p = &m->perceiver_products;
     uint64_t count = 0;
 
     if (wants_tokens(m, call)) {
-        const uint64_t P = (uint64_t)(vision.rank == 5 ? vision.dim[0] * vision.dim[1] : vision.dim[0]);
-        const uint64_t M = (uint64_t)clf_resampler_tokens(m->perceiver);
-        const uint64_t K = M + (uint64_t)(vision.dim[vision.rank - 2] * (vision.rank == 5 ? vision.dim[2] : 1));
+        const bool frames = vision.rank == 5;
 
-        count += 2 * P * (p->latent * M + p->context * K + p->pair * M * K);
+        count += clf_resampler_flop(&m->perceiver_cost, vision.dim[0] * (frames ? vision.dim[1] : 1),
+                                    clf_dim(vision, -2) * (frames ? vision.dim[2] : 1));
     }
     if (wants_hidden(m, call))
         count += clf_cross_flop(&m->gated_products, text.dim[0], text.dim[1], pictures(call) * clf_dim(media, -2));

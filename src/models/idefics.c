@@ -32,21 +32,6 @@ typedef struct idefics_parts {
     clf_cross_layer_desc *gated;
 } idefics_parts;
 
-/* Layers 0, 1, ... as far as STEM{i}.TENSOR is there. */
-static clf_status count_layers(const clf_builder *b, const char *stem, const char *tensor, int32_t *count,
-                               clf_error *err)
-{
-    bool more = true;
-
-    for (*count = -1; more && *count < INT32_MAX - 1;) {
-        char name[NAME_BYTES];
-
-        clf_format(name, sizeof name, "%s%d.%s", stem, (int)++*count, tensor);
-        CLF_TRY(clf_build_has(b, name, &more, err));
-    }
-    return CLF_OK;
-}
-
 /* PREFIXNAME.weight without bias, of `rows` (0: any) and `columns` (0: any). */
 static clf_status read_weight(const clf_builder *b, const char *prefix, const char *tensor, int64_t rows,
                               int64_t columns, clf_linear_layer *layer, clf_error *err)
@@ -138,7 +123,7 @@ static clf_status read_perceiver(const clf_builder *b, idefics_parts *parts, clf
 
     CLF_TRY(clf_build_width(b, "vision_config.embed_dim", Dv, "the columns of " PERCEIVER "latents", err));
     CLF_TRY(clf_build_width(b, "perceiver_config.resampler_n_latents", M, "the rows of " PERCEIVER "latents", err));
-    CLF_TRY(count_layers(b, PERCEIVER "blocks.", "0.q_proj.weight", &r->layer_count, err));
+    CLF_TRY(clf_build_find_layers(b, PERCEIVER "blocks.", 0, ".0.q_proj.weight", &r->layer_count, err));
     CLF_TRY(clf_build_width(b, "perceiver_config.resampler_depth", r->layer_count,
                             "the blocks of " PERCEIVER "blocks that the checkpoint has", err));
     if (r->layer_count == 0)
@@ -259,6 +244,17 @@ static clf_status read_gated(const clf_builder *b, int32_t first, int32_t count,
 
 /* ---- the model ---- */
 
+/* Gated layers may be exported alone. */
+static clf_status has_perceiver(const clf_builder *b, bool *there, clf_error *err)
+{
+    bool blocks;
+
+    CLF_TRY(clf_build_has(b, PERCEIVER "blocks.0.0.q_proj.weight", &blocks, err));
+    CLF_TRY(clf_build_has(b, PERCEIVER "latents", there, err));
+    *there = *there || blocks; /* one without the other is damage, which reading it tells */
+    return CLF_OK;
+}
+
 static clf_status read_parts(const clf_builder *b, idefics_parts *parts, clf_error *err)
 {
     clf_flamingo_desc *d = &parts->desc;
@@ -267,10 +263,10 @@ static clf_status read_parts(const clf_builder *b, idefics_parts *parts, clf_err
 
     *d = clf_build_flamingo_desc(b);
     CLF_TRY(clf_config_bool(b->config, "use_resampler", &perceiver, err));
-    CLF_TRY(count_layers(b, GATED, "cross_attn.q_proj.weight", &count, err));
+    CLF_TRY(clf_build_find_layers(b, GATED, 0, ".cross_attn.q_proj.weight", &count, err));
     CLF_TRY(check_count(b, count, err));
     if (perceiver)
-        CLF_TRY(clf_build_has(b, PERCEIVER "latents", &perceiver, err)); /* gated layers may be exported alone */
+        CLF_TRY(has_perceiver(b, &perceiver, err));
     if (!perceiver && count == 0)
         return CLF_FAIL(err, CLF_BAD_FILE,
                         "%s: " GATED "0.cross_attn.q_proj.weight is missing; want gated layers, or use_resampler true "

@@ -45,13 +45,6 @@ static int64_t pictures(const clf_call *call)
     return call->in[VISION].dim[0] * frames(call);
 }
 
-static clf_status shape(const void *module, clf_call *call, clf_error *err)
-{
-    const int64_t T = clf_present(call->in[TEXT_IDS]) ? call->in[TEXT_IDS].dim[1] : 0;
-
-    return clf_qformer_model_shape(module, call, clf_dim(call->in[VISION], -2), T, err);
-}
-
 /* [B, T] with each row F times: *copy is the caller's to free, NULL where there is nothing to repeat. */
 static const int64_t *repeat_rows(clf_stream *s, const int64_t *rows, int64_t B, int64_t F, int64_t T, int64_t **copy)
 {
@@ -77,7 +70,7 @@ static clf_tensor run(clf_stream *s, const clf_qformer_model *m, const clf_call 
     clf_tensor x;
 
     pass.vision = F == 1 && vision.rank == 3 ? vision : clf_reshape(s, clf_place_dense(s, vision), flat);
-    pass.weights = clf_qformer_model_weights(s, m, call, call->out[ATTENTION], B * F);
+    pass.weights = clf_qformer_model_weights(s, call->out[ATTENTION], B * F);
     pass.text_ids = repeat_rows(s, call->ids[TEXT_IDS], B, F, T, &ids);
     pass.text_mask = repeat_rows(s, call->ids[TEXT_MASK], B, F, T, &mask);
     x = clf_qformer_model_run(s, m, &pass);
@@ -107,12 +100,10 @@ static uint64_t flop(const void *module, const clf_call *call)
 {
     const clf_qformer_model *m = module;
     const int64_t BF = pictures(call), N = clf_dim(call->in[VISION], -2), T = call->in[TEXT_IDS].dim[1];
-    const uint64_t projection =
-        (uint64_t)clf_linear_weight_out(m->projection) * (uint64_t)clf_linear_weight_in(m->projection);
     const bool tokens = clf_present(call->out[TOKENS]) || clf_present(call->out[FUSED]);
 
     return clf_qformer_flop(m->qformer, BF, N, T, CLF_QFORMER_ITM) +
-           (tokens ? 2 * projection * (uint64_t)(BF * clf_qformer_queries(m->qformer)) : 0);
+           (tokens ? clf_qformer_model_head_flop(m->projection, BF * clf_qformer_queries(m->qformer)) : 0);
 }
 
 /* Pictures of 224 pixels with CLS; a video has four frames. */
@@ -136,17 +127,16 @@ static int64_t example(const void *module, const char *letter)
         { .name = "text", .shape = "[B', T', Dt]" },                                                                   \
         { .name = "llm_ids", .shape = "[B', T']", .kind = CLF_PORT_IDS },                                              \
     }
-#define OUTPUTS(tokens, attention)                                                                                     \
+#define OUTPUTS(tokens)                                                                                                \
     .outputs = {                                                                                                       \
         { .name = "tokens", .shape = tokens, .needs = NEEDS, .may = MAY },                                             \
-        { .name = "attention", .shape = attention, .needs = NEEDS, .may = MAY },                                       \
+        { .name = "attention", .needs = NEEDS, .may = MAY },                                                           \
         { .name = "fused", .shape = "[B', T', Dt]", .needs = NEEDS | IN(TEXT) | IN(LLM_IDS), .may = MAY },             \
     }
 #define COMMON                                                                                                         \
-    .module = "qformer", .shape = shape, .forward = forward, .flop = flop, .example = example,                         \
-    .destroy = clf_qformer_model_destroy
-#define PICTURE INPUTS("[B, N"), OUTPUTS("[B, M, Dt]", "[B, H, Q, K]"), COMMON
-#define VIDEO INPUTS("[B, F, N"), OUTPUTS("[B, F*M, Dt]", "[B, F, H, Q, K]"), COMMON
+    .module = "qformer", .forward = forward, .flop = flop, .example = example, .destroy = clf_qformer_model_destroy
+#define PICTURE INPUTS("[B, N"), OUTPUTS("[B, M, Dt]"), COMMON
+#define VIDEO INPUTS("[B, F, N"), OUTPUTS("[B, F*M, Dt]"), COMMON
 
 /* With a placeholder there is a place for the tokens among text. */
 static const clf_model_class picture_class = { .input_count = 4, .output_count = 2, PICTURE };
@@ -157,6 +147,7 @@ static const clf_model_class video_fused_class = { .input_count = 6, .output_cou
 static clf_status build_model(const clf_builder *b, const clf_model_class *plain, const clf_model_class *fused,
                               clf_model *m, clf_error *err)
 {
+    const bool video = plain == &video_class;
     clf_placeholders ids;
     clf_qformer_model *model;
 
@@ -166,9 +157,9 @@ static clf_status build_model(const clf_builder *b, const clf_model_class *plain
     CLF_TRY(clf_build_width(b, "text_config.hidden_size", clf_linear_weight_out(model->projection),
                             "the rows of language_projection.weight", err));
     CLF_TRY(clf_build_placeholders(b, (clf_placeholders){ .image = -1, .video = -2 }, &ids, err));
-    model->placeholder = plain == &video_class ? ids.video : ids.image;
-    if (model->placeholder >= 0)
-        m->model_class = fused;
+    model->placeholder = video ? ids.video : ids.image;
+    clf_qformer_model_set_class(m, model->placeholder >= 0 ? fused : plain, video ? "[B, F, H, M, N]" : "[B, H, M, N]",
+                                video ? "[B, F, H, M + T, M + T]" : "[B, H, M + T, M + T]");
     return CLF_OK;
 }
 

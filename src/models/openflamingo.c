@@ -3,7 +3,8 @@
  * perceiver.latents [M, Dv], .layers.{i}.0.{norm_media, norm_latents}.{weight, bias} [Dv], .0.to_q.weight [H D, Dv],
  * .0.to_kv.weight [2 H D, Dv] (keys, then values), .0.to_out.weight [Dv, H D], .1.{0.weight, 0.bias} [Dv],
  * .1.1.weight [4 Dv, Dv], .1.3.weight [Dv, 4 Dv], .norm.*; optionally .frame_embs [F, Dv], .media_time_embs [I, 1, Dv].
- * flamingo-mini has resampler., to_k and to_v, time_pos_emb [F, 1, Dv].  The gated layers: openflamingo_text.c.
+ * flamingo-mini has resampler., to_k and to_v, time_pos_emb [F, 1, Dv]; flamingo-pytorch media_pos_emb [I, 1, Dv].
+ * The gated layers: openflamingo_text.c.
  *
  * Norms are of the kind that torch has by default, eps 1e-5.  Attention, feed-forward and gates have no biases.
  * Source: Alayrac et al. 2022, arXiv:2204.14198; Awadalla et al. 2023, arXiv:2308.01390. */
@@ -119,11 +120,13 @@ static clf_status find_perceiver(const clf_builder *b, const char **stem, clf_er
     *stem = NULL;
     for (size_t i = 0; i < CLF_COUNT(stems) && *stem == NULL; i++) {
         char name[NAME_BYTES];
-        bool there;
+        bool latents, layers;
 
         clf_format(name, sizeof name, "%slatents", stems[i]);
-        CLF_TRY(clf_build_has(b, name, &there, err));
-        if (there)
+        CLF_TRY(clf_build_has(b, name, &latents, err));
+        clf_format(name, sizeof name, "%slayers.0.0.to_q.weight", stems[i]);
+        CLF_TRY(clf_build_has(b, name, &layers, err));
+        if (latents || layers) /* one without the other is damage, which reading it tells */
             *stem = stems[i];
     }
     return CLF_OK;
@@ -131,14 +134,10 @@ static clf_status find_perceiver(const clf_builder *b, const char **stem, clf_er
 
 static clf_status count_layers(const clf_builder *b, const char *stem, int32_t *count, clf_error *err)
 {
-    bool more = true;
+    char before[NAME_BYTES];
 
-    for (*count = -1; more && *count < INT32_MAX - 1;) {
-        char name[NAME_BYTES];
-
-        clf_format(name, sizeof name, "%slayers.%d.0.to_q.weight", stem, (int)++*count);
-        CLF_TRY(clf_build_has(b, name, &more, err));
-    }
+    clf_format(before, sizeof before, "%slayers.", stem);
+    CLF_TRY(clf_build_find_layers(b, before, 0, ".0.to_q.weight", count, err));
     if (*count < 1)
         return CLF_FAIL(err, CLF_BAD_FILE,
                         "%s: %slayers.0.0.to_q.weight is missing; want at least one layer beside "
@@ -201,7 +200,10 @@ static clf_status read_perceiver(const clf_builder *b, openflamingo_parts *parts
     CLF_TRY(read_table(b, parts->perceiver, "frame_embs", 2, Dv, &parts->desc.frame_embs, err));
     if (!clf_host_present(parts->desc.frame_embs))
         CLF_TRY(read_table(b, parts->perceiver, "time_pos_emb", 3, Dv, &parts->desc.frame_embs, err));
-    return read_table(b, parts->perceiver, "media_time_embs", 3, Dv, &parts->desc.media_time_embs, err);
+    CLF_TRY(read_table(b, parts->perceiver, "media_time_embs", 3, Dv, &parts->desc.media_time_embs, err));
+    if (clf_host_present(parts->desc.media_time_embs))
+        return CLF_OK;
+    return read_table(b, parts->perceiver, "media_pos_emb", 3, Dv, &parts->desc.media_time_embs, err);
 }
 
 /* ---- the model ---- */

@@ -4,6 +4,8 @@
 #include "core/error.h"
 #include "core/shape.h"
 #include "core/text.h"
+#include "fusion/feed_forward.h"
+#include "fusion/weight.h"
 #include "models/pool_model.h"
 
 #define NAME_BYTES 160
@@ -19,10 +21,12 @@ clf_attention_pool_desc clf_build_pool_desc(const clf_builder *b)
 
 clf_status clf_build_pool_heads(const clf_builder *b, const char *key, int64_t *heads, clf_error *err)
 {
+    const bool missing = *heads == 0 && !clf_config_has(b->config, "heads");
+
     if (key != NULL)
         CLF_TRY(clf_config_int(b->config, key, heads, err));
     CLF_TRY(clf_config_int(b->config, "heads", heads, err));
-    if (*heads == 0)
+    if (missing)
         return CLF_FAIL(err, CLF_BAD_FILE, "%s: heads is missing; want it, for this width has no default", b->family);
     return CLF_OK;
 }
@@ -112,23 +116,17 @@ void clf_build_pool_facts(const clf_attention_pool_desc *d, clf_model *m)
     clf_build_count(m, d->projection, d->storage);
 }
 
-static uint64_t elements(clf_host_tensor t)
-{
-    return clf_host_present(t) ? (uint64_t)t.dim[0] * (uint64_t)t.dim[1] : 0; /* the reader has checked the product */
-}
-
 clf_pool_products clf_build_pool_products(const clf_attention_pool_desc *d)
 {
     const clf_attention_layer_desc *a = &d->attention;
-    const clf_feed_forward_desc *ff = &d->feed_forward;
-
+    const clf_linear_layer projection = { .weight = d->projection };
     const uint64_t C = (uint64_t)(clf_host_present(d->key_projection) ? d->key_projection.dim[1] : a->k.weight.dim[1]);
 
     return (clf_pool_products){
-        .row = elements(d->input.weight) + C * (uint64_t)(a->k.weight.dim[0] + a->v.weight.dim[0]),
-        .query = elements(a->out.weight) + elements(a->dense.weight) + elements(ff->up.weight) +
-                 elements(ff->gated.weight) + elements(ff->down.weight) + elements(d->output.weight) +
-                 elements(d->projection),
+        .row = clf_weight_products(&d->input) + C * (uint64_t)(a->k.weight.dim[0] + a->v.weight.dim[0]),
+        .query = clf_weight_products(&a->out) + clf_weight_products(&a->dense) +
+                 clf_feed_forward_products(&d->feed_forward) + clf_weight_products(&d->output) +
+                 clf_weight_products(&projection),
         .pair = (uint64_t)(a->q.weight.dim[0] + a->v.weight.dim[0]),
     };
 }

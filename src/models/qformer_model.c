@@ -43,16 +43,19 @@ static const char *key_name(const clf_qformer_reader *r, char *buffer, const cha
 
 /* ---- configuration ---- */
 
-/* The layers that are there. */
-static clf_status count_layers(clf_qformer_reader *r, clf_error *err)
+/* The number of layers: as the configuration says, else as many as there are. */
+static clf_status read_layer_count(clf_qformer_reader *r, clf_error *err)
 {
     char name[NAME_BYTES];
+    int32_t there;
 
-    for (bool more = true; more; r->layers += more) {
-        clf_format(name, sizeof name, "%sencoder.layer.%" PRId64 ".attention.attention.query.weight", r->place->prefix,
-                   r->layers);
-        CLF_TRY(clf_build_has(r->b, name, &more, err));
-    }
+    clf_format(name, sizeof name, "%sencoder.layer.", r->place->prefix);
+    CLF_TRY(clf_build_find_layers(r->b, name, 0, ".attention.attention.query.weight", &there, err));
+    r->layers = there;
+    CLF_TRY(clf_config_int(r->b->config, key_name(r, name, "num_hidden_layers"), &r->layers, err));
+    if (r->layers < 1 || r->layers > MAX_LAYERS)
+        return CLF_FAIL(err, CLF_BAD_FILE, "%s: %s is %" PRId64 "; want 1 to %d", r->b->family, name, r->layers,
+                        MAX_LAYERS);
     return CLF_OK;
 }
 
@@ -61,11 +64,7 @@ static clf_status read_config(clf_qformer_reader *r, clf_error *err)
     const clf_config *config = r->b->config;
     char key[NAME_BYTES];
 
-    CLF_TRY(count_layers(r, err));
-    CLF_TRY(clf_config_int(config, key_name(r, key, "num_hidden_layers"), &r->layers, err));
-    if (r->layers < 1 || r->layers > MAX_LAYERS)
-        return CLF_FAIL(err, CLF_BAD_FILE, "%s: %snum_hidden_layers is %" PRId64 "; want 1 to %d", r->b->family,
-                        r->place->key, r->layers, MAX_LAYERS);
+    CLF_TRY(read_layer_count(r, err));
     CLF_TRY(clf_config_int(config, key_name(r, key, "num_attention_heads"), &r->heads, err));
     CLF_TRY(clf_config_float(config, key_name(r, key, "layer_norm_eps"), &r->eps, err));
     CLF_TRY(clf_build_activation(r->b, key_name(r, key, "hidden_act"), &r->activation, err));
@@ -73,6 +72,7 @@ static clf_status read_config(clf_qformer_reader *r, clf_error *err)
     if (r->frequency < 1)
         return CLF_FAIL(err, CLF_BAD_FILE, "%s: %s is %" PRId64 "; want 1 or more", r->b->family,
                         key_name(r, key, "cross_attention_frequency"), r->frequency);
+    r->frequency = CLF_MIN(r->frequency, r->layers); /* the first layer alone has cross-attention then */
     return clf_build_width(r->b, key_name(r, key, "hidden_size"), r->D, "the width of the queries", err);
 }
 
@@ -235,9 +235,19 @@ static clf_status set_letters(const clf_builder *b, const clf_qformer_desc *desc
     return clf_build_letter(b, m, "H", desc->layers[0].self.heads, err);
 }
 
+/* Beside the queries lies what becomes of them in the first layer before they meet vision, and what they ask there. */
+static void count_queries(const clf_qformer_desc *desc, clf_model *m)
+{
+    const uint64_t M = (uint64_t)desc->queries.dim[1], D = (uint64_t)desc->queries.dim[2];
+    const clf_host_tensor asks = desc->layers[0].cross.q.weight;
+
+    clf_build_count_f32(m, desc->queries);
+    m->weight_bytes += M * (D + (clf_host_present(asks) ? (uint64_t)asks.dim[0] : 0)) * sizeof(float);
+}
+
 static void count_parameters(const clf_builder *b, const clf_qformer_desc *desc, clf_model *m)
 {
-    clf_build_count_f32(m, desc->queries);
+    count_queries(desc, m);
     clf_build_count_norm(m, &desc->embedding_norm);
     clf_build_count(m, desc->word_embeddings, b->storage);
     clf_build_count(m, desc->position_embeddings, b->storage);
@@ -264,7 +274,6 @@ static clf_status build(clf_qformer_reader *r, clf_qformer_desc *desc, clf_model
     CLF_TRY(read_shown(r, model, err));
     CLF_TRY(set_letters(r->b, desc, m, err));
     count_parameters(r->b, desc, m);
-    model->heads = r->heads;
     return clf_qformer_create(r->b->ctx, desc, &model->qformer, err);
 }
 
@@ -316,15 +325,18 @@ void clf_qformer_model_destroy(void *module)
     clf_free(m);
 }
 
-/* ---- calls ---- */
-
-clf_status clf_qformer_model_shape(const clf_qformer_model *m, clf_call *call, int64_t N, int64_t T, clf_error *err)
+void clf_qformer_model_set_class(clf_model *m, const clf_model_class *of, const char *cross, const char *self)
 {
-    const int64_t M = clf_qformer_queries(m->qformer);
+    clf_qformer_model *model = m->module;
 
-    CLF_TRY(clf_letters_bind(&call->letters, call->family, "Q", m->weights_of_self ? M + T : M, "attention_of", err));
-    return clf_letters_bind(&call->letters, call->family, "K", m->weights_of_self ? M + T : N, "attention_of", err);
+    model->class = *of;
+    for (size_t i = 0; i < of->output_count; i++)
+        if (strcmp(of->outputs[i].name, "attention") == 0)
+            model->class.outputs[i].shape = model->weights_of_self ? self : cross;
+    m->model_class = &model->class;
 }
+
+/* ---- calls ---- */
 
 clf_tensor clf_qformer_model_run(clf_stream *s, const clf_qformer_model *m, const clf_qformer_pass *pass)
 {
@@ -346,14 +358,11 @@ clf_tensor clf_qformer_model_run(clf_stream *s, const clf_qformer_model *m, cons
     return hidden;
 }
 
-clf_tensor clf_qformer_model_weights(clf_stream *s, const clf_qformer_model *m, const clf_call *call, clf_tensor wanted,
-                                     int64_t B)
+clf_tensor clf_qformer_model_weights(clf_stream *s, clf_tensor wanted, int64_t B)
 {
     if (!clf_present(wanted))
         return wanted;
-    return clf_scratch(s, CLF_F32,
-                       CLF_DIMS(B, m->heads, clf_letters_find(&call->letters, "Q")->value,
-                                clf_letters_find(&call->letters, "K")->value));
+    return clf_scratch(s, CLF_F32, CLF_DIMS(B, clf_dim(wanted, -3), clf_dim(wanted, -2), clf_dim(wanted, -1)));
 }
 
 void clf_qformer_model_head(clf_stream *s, const clf_linear_weight *head, clf_tensor x, clf_tensor y)
@@ -365,6 +374,11 @@ void clf_qformer_model_head(clf_stream *s, const clf_linear_weight *head, clf_te
     clf_linear(s, x, head, NULL, result);
     if (y.dtype != CLF_F32)
         clf_place(s, result, y);
+}
+
+uint64_t clf_qformer_model_head_flop(const clf_linear_weight *head, int64_t rows)
+{
+    return 2 * (uint64_t)rows * (uint64_t)clf_linear_weight_out(head) * (uint64_t)clf_linear_weight_in(head);
 }
 
 void clf_qformer_model_give(clf_stream *s, clf_tensor x, clf_tensor wanted)

@@ -16,12 +16,12 @@ typedef struct clf_qformer_place {
 } clf_qformer_place;
 
 typedef struct clf_qformer_model {
+    clf_model_class class; /* the family's, with the shape of the attention that is shown */
     clf_context *ctx;
     clf_qformer *qformer;
     clf_linear_weight *projection;                                     /* language_projection; NULL: none */
     clf_linear_weight *vision_projection, *text_projection, *itm_head; /* heads of retrieval */
-    int64_t heads;
-    int64_t placeholder; /* stands for visual tokens among text */
+    int64_t placeholder;                                               /* stands for visual tokens among text */
     clf_qformer_objective objective;
     int32_t weights_of; /* layer whose attention is shown */
     bool weights_of_self;
@@ -38,8 +38,8 @@ clf_status clf_build_qformer_head(const clf_builder *b, const char *name, const 
 
 void clf_qformer_model_destroy(void *module); /* takes NULL */
 
-/* Sets Q and K, the last dimensions of the attention that is shown, for T rows of text. */
-clf_status clf_qformer_model_shape(const clf_qformer_model *m, clf_call *call, int64_t N, int64_t T, clf_error *err);
+/* Gives the model the class, in which `attention` has the shape of cross-attention or of self-attention. */
+void clf_qformer_model_set_class(clf_model *m, const clf_model_class *of, const char *cross, const char *self);
 
 /* One pass through the Q-Former. */
 typedef struct clf_qformer_pass {
@@ -55,11 +55,12 @@ typedef struct clf_qformer_pass {
 clf_tensor clf_qformer_model_run(clf_stream *s, const clf_qformer_model *m, const clf_qformer_pass *pass);
 
 /* Scratch for the attention that is wanted, of B rows of a batch; absent when it is not wanted. */
-clf_tensor clf_qformer_model_weights(clf_stream *s, const clf_qformer_model *m, const clf_call *call, clf_tensor wanted,
-                                     int64_t B);
+clf_tensor clf_qformer_model_weights(clf_stream *s, clf_tensor wanted, int64_t B);
 
 /* y = head(x), x f32, for any type of y. */
 void clf_qformer_model_head(clf_stream *s, const clf_linear_weight *head, clf_tensor x, clf_tensor y);
+
+uint64_t clf_qformer_model_head_flop(const clf_linear_weight *head, int64_t rows);
 
 /* wanted = x in the shape and type of `wanted`; nothing when that is absent. */
 void clf_qformer_model_give(clf_stream *s, clf_tensor x, clf_tensor wanted);

@@ -271,14 +271,12 @@ clf_status clf_build_layer_count(const clf_builder *b, const char *before, int32
 {
     char name[NAME_BYTES];
     clf_host_tensor none;
-    bool more = true;
 
-    for (*count = 0; more && *count < INT32_MAX - first; *count += more) {
-        clf_format(name, sizeof name, "%s%d%s", before, (int)(first + *count), behind);
-        CLF_TRY(clf_build_has(b, name, &more, err));
+    CLF_TRY(clf_build_find_layers(b, before, first, behind, count, err));
+    if (*count == 0) { /* the message of a tensor that is missing */
+        clf_format(name, sizeof name, "%s%d%s", before, (int)first, behind);
+        return clf_build_tensor(b, name, 2, &none, err);
     }
-    if (*count == 0)
-        return clf_build_tensor(b, name, 2, &none, err); /* says what is missing */
     clf_format(name, sizeof name, "the layers %s{i}%s", before, behind);
     return clf_build_width(b, key, *count, name, err);
 }

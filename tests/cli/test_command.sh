@@ -193,6 +193,9 @@ usage_and_help() {
     for value in 0 -1 1x "" 99999999999999999999; do
         refuses "repeat '$value'" 2 "--repeat is $value" run x --output tokens=t.npy "--repeat=$value"
     done
+    for value in -1 1x 0.5 "" 99999999999999999999; do
+        refuses "layer '$value'" 2 "--layer is $value" run x --output tokens=t.npy "--layer=$value"
+    done
 }
 
 later_parts() {
@@ -256,6 +259,11 @@ inspection() {
     accepts "inspect --json" inspect "$data/llava_basic" --json
     check "inspect --json is JSON" is_json "$work/stdout"
     shows "FLOP of a call" '"flop": 6193152' # 576 tokens of 40 * 56 + 56 * 56 multiply-adds
+    accepts "inspect a layer" inspect "$data/idefics_float" --layer 1
+    refuses "a layer too many" 1 "layer is 2; want 0 to 1: the checkpoint has 2 layers; give --layer another value" \
+        inspect "$data/idefics_float" --layer 2
+    refuses "a family of one layer" 1 "layer is 1; want 0: the family has 1 layer; give --layer another value" \
+        inspect "$data/aria_basic" --layer 1
     accepts "inspect as f16" inspect "$data/llava_basic" --weights f16 --json
     refuses "inspect nothing" 1 "$work/nothing" inspect "$work/nothing"
     mkdir -p "$work/broken"

@@ -321,6 +321,20 @@ static void frames_and_pictures_need_their_embeddings(void **state)
             "perceiver.media_time_embs");
 }
 
+/* flamingo-pytorch calls the table of pictures media_pos_emb; passed over, it would change the tokens without a word. */
+static void a_table_of_pictures_has_two_names(void **state)
+{
+    static const edit edits[] = { { "perceiver.media_time_embs", "perceiver.media_pos_emb", false } };
+    clf_test *t = *state;
+    const char *folder = "openflamingo_frames_bf16";
+    const clf_value vision = value_of(t, folder, "vision", -1);
+    clf_tensor shape;
+    const float *want = run(t, open_case(t, folder, NULL, 0), &vision, 1, "tokens", &shape);
+    const float *got = run(t, open_edited(t, folder, edits, 1, NULL, 0), &vision, 1, "tokens", NULL);
+
+    assert_true(same(got, want, (size_t)clf_element_count(shape)));
+}
+
 /* Without embeddings a picture of a text and a picture of its own are the same. */
 static void pictures_of_texts_are_pictures_as_rows(void **state)
 {
@@ -343,8 +357,9 @@ static void pictures_of_texts_are_pictures_as_rows(void **state)
 
 static void operations_are_counted(void **state)
 {
-    /* A latent: to_q, to_out, feed-forward; a row of its context: to_kv; a pair: scores and values. */
-    const uint64_t latent = 24 * 16 + 16 * 24 + 2 * 24 * 96, context = 24 * 32, pair = 2 * 16;
+    /* A latent: to_out, feed-forward (what it asks and answers in the first layer is made with the module); a row of
+     * vision: to_kv; a pair: scores and values. */
+    const uint64_t latent = 16 * 24 + 2 * 24 * 96, context = 24 * 32, pair = 2 * 16;
     const uint64_t rows = 28 * 16 + 16 * 28 + 2 * 28 * 56, media = 24 * 32;
     clf_test *t = *state;
     const clf_value vision = value_of(t, "openflamingo_perceiver", "vision", -1); /* [3, 7, 24] */
@@ -352,12 +367,29 @@ static void operations_are_counted(void **state)
     clf_connector *c = open_case(t, "openflamingo_perceiver", NULL, 0);
     clf_value in[3];
 
-    assert_int_equal(clf_connector_flop(c, &vision, 1, &tokens, 1),
-                     2 * 3 * (5 * latent + 12 * context + 5 * 12 * pair));
+    assert_int_equal(clf_connector_flop(c, &vision, 1, &tokens, 1), 2 * 3 * (5 * latent + 7 * context + 5 * 12 * pair));
     clf_connector_destroy(c);
     c = open_case(t, IMMEDIATE, NULL, 0);
     inputs_of_immediate(t, in);
     assert_int_equal(clf_connector_flop(c, in, 3, &hidden, 1), 2 * B * (T * rows + I * M * media + T * I * M * pair));
+    clf_connector_destroy(c);
+}
+
+/* weight_bytes are those on the device: channel gates turn the weight before them into f32, context weights that
+ * latents meet too lie there twice, and what the first layer asks stands in place of its weight. */
+static void bytes_are_those_on_the_device(void **state)
+{
+    const uint64_t gated = 2 * (28 * 28 + 2 * 28 * 24 + 2 * 20 * 28) + 4 * (28 * 28 + 28 * 20 + 2 * 28);
+    const uint64_t layer = 2 * (24 * 48 + 24 * 24 + 2 * 24 * 96) + 4 * 6 * 24, asked = 4 * 5 * (24 + 48);
+    const uint64_t second = 2 * (24 * 24 + 24 * 48), first_norm = 4 * 2 * 24;
+    const uint64_t tables = 4 * 24 * (3 + 4 + 5 + 2); /* frames, pictures, latents, the last norm */
+    clf_connector *c = open_case(*state, "idefics_vector_f16", NULL, 0);
+
+    assert_int_equal(clf_connector_describe(c).weight_bytes, gated);
+    assert_int_equal(clf_connector_describe(c).parameters, 2 * 28 * 28 + 2 * 28 * 24 + 3 * 20 * 28 + 4 * 28);
+    clf_connector_destroy(c);
+    c = open_case(*state, "openflamingo_frames_bf16", NULL, 0);
+    assert_int_equal(clf_connector_describe(c).weight_bytes, tables + 2 * layer - first_norm + asked + second);
     clf_connector_destroy(c);
 }
 
@@ -474,8 +506,10 @@ int main(void)
         CLF_TEST(nothing_to_see_and_nobody_to_look_are_fine),
         CLF_TEST(inputs_that_do_not_say_what_is_seen_are_refused),
         CLF_TEST(frames_and_pictures_need_their_embeddings),
+        CLF_TEST(a_table_of_pictures_has_two_names),
         CLF_TEST(pictures_of_texts_are_pictures_as_rows),
         CLF_TEST(operations_are_counted),
+        CLF_TEST(bytes_are_those_on_the_device),
         CLF_TEST(every_output_has_an_example),
         CLF_TEST(shapes_are_told),
         CLF_TEST(an_error_at_any_call_is_reported_once),

@@ -174,6 +174,14 @@ static void tensors_that_do_not_fit_are_refused(void **state)
           { { "perceiver.layers.0.0.to_out.weight", "perceiver.frame_embs", true } },
           1,
           "openflamingo: perceiver.frame_embs is f32[24, 16]; want [rows, 24], as perceiver.latents has columns" },
+        { IMMEDIATE,
+          { { "perceiver.latents", NULL, false } },
+          1,
+          "openflamingo: perceiver.latents is missing; want it in edited" },
+        { "idefics_float",
+          { { "perceiver_resampler.latents", NULL, false } },
+          1,
+          "idefics: perceiver_resampler.latents is missing; want it in edited" },
         { "idefics_float",
           { { "gated_cross_attn_layers.", NULL, false }, { "perceiver_resampler.", NULL, false } },
           2,
@@ -192,6 +200,36 @@ static void tensors_that_do_not_fit_are_refused(void **state)
             fail_msg("case %zu: %s \"%s\"", i, clf_status_name(status), status == CLF_OK ? "" : err.message);
         assert_null(c);
     }
+}
+
+/* Gates without dimensions, which files in memory can have. */
+static clf_status find_scalars(void *self, const char *name, clf_host_tensor *t, clf_error *err)
+{
+    const size_t length = strlen(name);
+
+    if (edited_find(self, name, t, err) != CLF_OK)
+        return err->status;
+    if (length > 5 && strcmp(name + length - 5, "_gate") == 0 && t->rank == 1)
+        t->rank = 0;
+    return CLF_OK;
+}
+
+/* The last of no dimensions was read once. */
+static void a_gate_may_be_a_scalar(void **state)
+{
+    clf_test *t = *state;
+    edited_source *s = open_source(t, IMMEDIATE, NULL, 0);
+    clf_connector *c = NULL;
+    clf_error err = { 0 };
+    clf_value in[3];
+
+    inputs_of_immediate(t, in);
+    const float *want = run(t, open_case(t, IMMEDIATE, NULL, 0), in, 3, "hidden", NULL);
+
+    s->source.find = find_scalars;
+    if (create(t, s, NULL, 0, 0, &c, &err) != CLF_OK)
+        fail_msg("%s", err.message);
+    assert_true(same(run(t, c, in, 3, "hidden", NULL), want, B * T * Dt));
 }
 
 /* A lone file has no configuration: heads 8, the last picture alone. */
@@ -262,6 +300,7 @@ int main(void)
         CLF_TEST(a_missing_mask_is_all_ones),
         CLF_TEST(configurations_that_contradict_the_tensors_are_refused),
         CLF_TEST(tensors_that_do_not_fit_are_refused),
+        CLF_TEST(a_gate_may_be_a_scalar),
         CLF_TEST(missing_keys_of_idefics_have_their_defaults),
         CLF_TEST(without_a_configuration_the_defaults_of_openflamingo_hold),
     };

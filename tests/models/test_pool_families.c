@@ -174,6 +174,12 @@ static void configurations_that_contradict_tensors_name_both(void **state)
         { "coca_basic", "embed_dim=25", "coca: embed_dim is 25; want 24, the columns of visual.proj" },
         { "clip_resnet_basic", "heads=5",
           "clip_resnet: heads is 5; want a divisor of 32, the rows of the query weight" },
+        { "clip_resnet_basic", "heads=0",
+          "clip_resnet: heads is 0; want a divisor of 32, the rows of the query weight" },
+        { "aria_basic", "projector_patch_to_query_dict={}",
+          "aria: projector_patch_to_query_dict has 0 keys, 0 of them 1 to 65536; want all so, and at least one" },
+        { "aria_basic", "projector_patch_to_query_dict={\"x\": 1}",
+          "aria: projector_patch_to_query_dict has 1 keys, 0 of them 1 to 65536; want all so, and at least one" },
         { "clip_resnet_basic", "heads=null", "clip_resnet: heads is missing; want it, for this width has no default" },
     };
 

@@ -103,6 +103,30 @@ static void layers_are_counted_where_the_attention_is(void **state)
             "blip-2: layer is 3; want 0 to 2: the checkpoint has 3 layers");
 }
 
+/* The number of layers was added to it once, which overflowed. */
+static void a_frequency_beyond_the_layers_is_the_first_layer_alone(void **state)
+{
+    static const char *const sets[] = { "qformer_config.cross_attention_frequency=3",
+                                        "qformer_config.cross_attention_frequency=9223372036854775807" };
+    clf_test *t = *state;
+
+    for (size_t i = 0; i < CLF_COUNT(sets); i++) {
+        clf_connector_destroy(opened(t, FOLDER("blip2_basic"), sets[i]));
+        refused(t, FOLDER("blip2_basic"), sets[i], 1, "blip-2: layer is 1; want 0: the family has 1 layer");
+    }
+}
+
+/* On the device: the weight of itm_head once for each of 4 queries, and 4 rows of 12 before they meet vision in the
+ * first layer and what they ask there. */
+static void bytes_are_those_on_the_device(void **state)
+{
+    clf_connector *c = opened(*state, FOLDER("blip2_matching"), NULL);
+    const clf_connector_info info = clf_connector_describe(c);
+
+    assert_int_equal(info.weight_bytes, 4 * (info.parameters + 3 * 2 * 12 + 2 * 4 * 12));
+    clf_connector_destroy(c);
+}
+
 /* ---- ports ---- */
 
 static bool gives(const clf_connector *c, const char *output)
@@ -113,6 +137,36 @@ static bool gives(const clf_connector *c, const char *output)
         if (strcmp(info.outputs[i].name, output) == 0)
             return true;
     return false;
+}
+
+/* As a formula of the inputs. */
+static void the_attention_s_shape_is_that_of_the_one_that_is_shown(void **state)
+{
+    static const struct {
+        const char *path, *of, *shape;
+    } cases[] = {
+        { FOLDER("blip2_basic"), "attention_of=cross", "[B, 2, 3, N]" },
+        { FOLDER("blip2_basic"), "attention_of=self", "[B, 2, 3, 3]" },
+        { FOLDER("blip2_retrieval"), "attention_of=cross", "[B, 2, 4, N]" },
+        { FOLDER("blip2_retrieval"), "attention_of=self", "[B, 2, 4 + T, 4 + T] or [B, 2, 4, 4]" },
+        { FOLDER("instructblip_basic"), "attention_of=cross", "[B, 2, 3, N]" },
+        { FOLDER("instructblip_basic"), "attention_of=self", "[B, 2, 3 + T, 3 + T]" },
+        { FOLDER("instructblipvideo_basic"), "attention_of=cross", "[B, F, 2, 3, N]" },
+        { FOLDER("instructblipvideo_basic"), "attention_of=self", "[B, F, 2, 3 + T, 3 + T]" },
+    };
+
+    for (size_t i = 0; i < CLF_COUNT(cases); i++) {
+        clf_connector *c = opened(*state, cases[i].path, cases[i].of);
+        const clf_connector_info info = clf_connector_describe(c);
+        const char *shape = NULL;
+
+        for (size_t o = 0; o < info.output_count; o++)
+            if (strcmp(info.outputs[o].name, "attention") == 0)
+                shape = info.outputs[o].shape;
+        assert_non_null(shape);
+        assert_string_equal(shape, cases[i].shape);
+        clf_connector_destroy(c);
+    }
 }
 
 static void heads_and_placeholders_decide_which_outputs_there_are(void **state)
@@ -411,6 +465,9 @@ int main(void)
         CLF_TEST(keys_that_contradict_the_tensors_are_refused),
         CLF_TEST(the_encoder_s_width_is_that_of_the_tensors),
         CLF_TEST(layers_are_counted_where_the_attention_is),
+        CLF_TEST(a_frequency_beyond_the_layers_is_the_first_layer_alone),
+        CLF_TEST(bytes_are_those_on_the_device),
+        CLF_TEST(the_attention_s_shape_is_that_of_the_one_that_is_shown),
         CLF_TEST(heads_and_placeholders_decide_which_outputs_there_are),
         CLF_TEST(pictures_and_texts_differ_in_number_only_for_contrast),
         CLF_TEST(outputs_together_are_the_outputs_one_by_one),
