@@ -1,8 +1,14 @@
-/* attention: y[b, i, h, :] = sum over j of softmax_j(scale <q[b, i, h], k[b, j, h / g]> + mask[b, h, i, j]) v[b, j, h / g]
+/* attention: y[b, i, h] = sum over j of softmax_j(scale <q[b, i, h], k[b, j, h / g]> + mask[b, h, i, j]) v[b, j, h / g]
  *
- * q [B, Q, H, D], k [B, K, Hk, D], v [B, K, Hk, E], y [B, Q, H, E], g = H / Hk; each from an element on (q0), with steps
- * of batch, row and head (qb, qt, qh), dense in the last dimension.  Sums in f32.
- * mask, lengths, causal_offset and groups say which keys a query sees; `rules` says which of them are given. */
+ * q [B, Q, H, D], k [B, K, Hk, D], v [B, K, Hk, E], y [B, Q, H, E], g = H / Hk; each from an element on (q0), with
+ * steps of batch, row and head (qb, qt, qh), dense in the last dimension.  Sums in f32.
+ * mask, lengths, causal_offset and groups say which keys a query sees; `rules` says which of them are given.
+ *
+ *   _ref   local 1: a row a work-item, plain loops
+ *   _tile  local CLF_ATTENTION_WG: ROWS rows, KEYS keys at a time, softmax online; for GPUs
+ *   attention_simd.cl has the kernel for CPU devices
+ *
+ * A row whose scores are all -inf, by overflow, counts as one that sees nothing. */
 
 /* What a row sees: keys below `end`, of a group that fits, with a mask above -FLT_MAX. */
 typedef struct {
@@ -147,7 +153,8 @@ kernel void clf_attention_ref(CLF_ATTENTION_ARGUMENTS)
         tile[n / CLF_ROOM * PITCH + n % CLF_ROOM] =                                                                    \
             n % CLF_ROOM < (width) ? CLF_LOAD(t)(x, (at) + n / CLF_ROOM * (step) + n % CLF_ROOM) : 0.0f;
 
-/* Biases of the item's keys, from key j on.  False when no item of the group sees any of its own. */
+/* Biases of the item's keys, from key j on.  False when no item of the group sees any of its own.  Its barriers also
+ * part one tile from the next. */
 static inline bool clf_attention_look(const clf_attention_row *r, uint j, local uint *sees, float *bias)
 {
     uint seen = 0;
@@ -233,7 +240,6 @@ CLF_GROUP_OF(CLF_ATTENTION_WG) kernel void clf_attention_tile(CLF_ATTENTION_ARGU
                 if (!(my_p[n] < 0.0f))
                     _Pragma("unroll") for (uint c = 0; c < COLUMNS; c++)
                         sum[c] = CLF_FMA(my_p[n], tile[n * PITCH + first + c * PER], sum[c]);
-            barrier(CLK_LOCAL_MEM_FENCE); /* the next tile overwrites p and tile */
         }
 
         const bool uniform = clf_attention_uniform(rules, total, r.group);
@@ -255,7 +261,6 @@ CLF_GROUP_OF(CLF_ATTENTION_WG) kernel void clf_attention_tile(CLF_ATTENTION_ARGU
                 if (first + n * PER < count)
                     weights[w0 + (((ulong)b * H + h) * Q + i) * K + j0 + first + n * PER] =
                         clf_attention_weight(score[n], top, total, uniform, K);
-            barrier(CLK_LOCAL_MEM_FENCE);
         }
         barrier(CLK_LOCAL_MEM_FENCE); /* the next item overwrites asked */
     }

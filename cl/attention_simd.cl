@@ -13,12 +13,20 @@
 
 #define W CLF_ROW_VECTORS /* 1 or 2 */
 #define LANES (W * CLF_VEC)
-#define TILE 32
-#define STEP (16 / W)
+#define TILE 32 /* `sum` is read and written once a tile; 16 and 64 keys were slower on Zen 5 */
+#if CLF_VEC == 16
+#define STEP (16 / W) /* 16 sums of 32 registers; two units of latency 4 need 8 */
+#else
+#define STEP (8 / W) /* 8 of 16 */
+#endif
 
 #define EACH_W _Pragma("unroll") for (uint w = 0; w < W; w++)
 #define EACH_STEP _Pragma("unroll") for (uint i = 0; i < STEP; i++)
 #define EACH_SUM _Pragma("unroll") for (uint i = 0; i < STEP * W; i++)
+
+typedef struct __attribute__((packed, aligned(4))) {
+    clf_fv v;
+} clf_fv_private; /* for one unaligned store, see clf_fv_at */
 
 /* Rows of k or v as f32: in place, or expanded into `room`, which changes their step. */
 #define CLF_IN_PLACE_f32 1
@@ -35,16 +43,13 @@
         const uint whole = width - width % CLF_VEC;                                                                    \
         for (uint i = 0; i < count; i++) {                                                                             \
             for (uint c = 0; c < whole; c += CLF_VEC)                                                                  \
-                ((clf_fv_in *)(room + i * width + c))->v = CLF_LOADV(t)(x, i * *step + c);                             \
+                ((clf_fv_private *)(room + i * width + c))->v = CLF_LOADV(t)(x, i * *step + c);                        \
             for (uint c = whole; c < width; c++)                                                                       \
                 room[i * width + c] = CLF_LOAD(t)(x, i * *step + c);                                                   \
         }                                                                                                              \
         *step = width;                                                                                                 \
         return room;                                                                                                   \
     }
-typedef struct __attribute__((packed, aligned(4))) {
-    clf_fv v;
-} clf_fv_in;
 #define CLF_SPACE_1 global
 #define CLF_SPACE_0 private
 #define CLF_SPACE(t) CLF_PASTE(CLF_SPACE_, CLF_PASTE(CLF_IN_PLACE_, t))
@@ -259,7 +264,8 @@ static inline uint clf_attention_end(uint rules, uint K, global const int *lengt
     return (uint)max(end, 0l);
 }
 
-/* The rows first .. first + LANES of a batch and a head of k; lanes behind the last row repeat it. */
+/* The rows first .. first + LANES of a batch and a head of k: what they see and where they are.  Lanes behind the last
+ * row repeat it. */
 #define CLF_ATTENTION_OPEN                                                                                             \
     x.rules = rules;                                                                                                   \
     x.mask_block = mask_block;                                                                                         \
@@ -281,8 +287,8 @@ static inline uint clf_attention_end(uint rules, uint K, global const int *lengt
     }
 
 /* asked[d] = q[d] factor, turned. */
-static inline void clf_attention_ask(const clf_attention_block *x, global const CLF_TYPE(CLF_Q) *q, uint D, float factor,
-                                     clf_fv *asked)
+static inline void clf_attention_ask(const clf_attention_block *x, global const CLF_TYPE(CLF_Q) *q, uint D,
+                                     float factor, clf_fv *asked)
 {
     for (uint lane = 0; lane < LANES; lane += 4) {
         float *to = (float *)asked + lane;
@@ -355,7 +361,8 @@ static inline void clf_attention_store_uniform(const clf_attention_block *x, uin
     }
 }
 
-/* The sums of the block over their totals, turned back; 0 for a lane that has seen nothing. */
+/* The sums of the block over their totals, turned back; 0 for a lane that has seen nothing.  Lanes behind the last row
+ * write it again. */
 static inline void clf_attention_store(const clf_attention_block *x, uint own, uint E, const clf_fv *total,
                                        const clf_fv *sum, global CLF_TYPE(CLF_Y) *y)
 {
@@ -363,7 +370,6 @@ static inline void clf_attention_store(const clf_attention_block *x, uint own, u
         const float4 all = vload4(0, (const float *)total + lane);
         const float4 part = all == 0.0f ? (float4)(0.0f) : 1.0f / all;
         const float *from = (const float *)sum + lane;
-        const uint some = min(4u, own - lane);
         uint e = 0;
 
         for (; e + 4 <= E; e += 4) {
@@ -374,7 +380,7 @@ static inline void clf_attention_store(const clf_attention_block *x, uint own, u
                 column[i] = all == 0.0f ? (float4)(0.0f) : column[i];
             }
             clf_turn4(column, row);
-            for (uint i = 0; i < some; i++) {
+            for (uint i = 0; i < 4; i++) {
                 CLF_STORE(CLF_Y)(y, x->y[lane + i] + e, row[i].s0);
                 CLF_STORE(CLF_Y)(y, x->y[lane + i] + e + 1, row[i].s1);
                 CLF_STORE(CLF_Y)(y, x->y[lane + i] + e + 2, row[i].s2);
@@ -382,7 +388,7 @@ static inline void clf_attention_store(const clf_attention_block *x, uint own, u
             }
         }
         for (; e < E; e++)
-            for (uint i = 0; i < some; i++)
+            for (uint i = 0; i < 4; i++)
                 CLF_STORE(CLF_Y)(y, x->y[lane + i] + e,
                                  ((const float *)&all)[i] == 0.0f ? 0.0f
                                                                   : from[e * LANES + i] * ((const float *)&part)[i]);
@@ -399,7 +405,8 @@ kernel void clf_attention_simd_rows(CLF_ATTENTION_ARGUMENTS)
     clf_attention_block x;
 
     for (ulong item = get_group_id(0); item < (ulong)blocks * Hk * B; item += get_num_groups(0)) {
-        const uint first = item % blocks * LANES, hk = item / blocks % Hk, b = item / blocks / Hk, own = min((uint)LANES, rows - first);
+        const uint first = item % blocks * LANES, hk = item / blocks % Hk, b = item / blocks / Hk;
+        const uint own = min((uint)LANES, rows - first);
         global const CLF_TYPE(CLF_K) *keys = k + k0 + b * kb + hk * kh;
         global const CLF_TYPE(CLF_V) *values = v + v0 + b * vb + hk * vh;
         global const int *groups = key_groups + kg0 + b * kgb;
@@ -430,6 +437,7 @@ kernel void clf_attention_simd_rows(CLF_ATTENTION_ARGUMENTS)
         if (rules & (CLF_ATTENTION_UNIFORM | CLF_ATTENTION_UNIFORM_BUT_0))
             clf_attention_store_uniform(&x, own, E, K, total, values, vt, y, room);
         if (rules & CLF_ATTENTION_WEIGHTS)
-            clf_attention_store_weights(&x, own, K, D, keys, kt, mask, groups, asked, top, total, room, bias, s, weights);
+            clf_attention_store_weights(&x, own, K, D, keys, kt, mask, groups, asked, top, total, room, bias, s,
+                                        weights);
     }
 }

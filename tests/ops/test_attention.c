@@ -191,8 +191,8 @@ static void windows_and_segments_agree(void **state)
         o.group_rule = CLF_GROUPS_EQUAL;
         o.query_groups = o.key_groups = groups;
         o.causal = i == 1;
-        check(t, clf_test_normal(t, CLF_F32, CLF_DIMS(2, T, 2, D)), clf_test_normal(t, CLF_F32, CLF_DIMS(2, T, 1, D)),
-              clf_test_normal(t, CLF_F32, CLF_DIMS(2, T, 1, D)), &o, clf_test_empty(t, CLF_F32, CLF_DIMS(2, T, 2, D)));
+        check(t, clf_test_normal(t, CLF_F32, CLF_DIMS(1, T, 2, D)), clf_test_normal(t, CLF_F32, CLF_DIMS(1, T, 1, D)),
+              clf_test_normal(t, CLF_F32, CLF_DIMS(1, T, 1, D)), &o, clf_test_empty(t, CLF_F32, CLF_DIMS(1, T, 2, D)));
     }
 }
 
