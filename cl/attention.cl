@@ -199,8 +199,7 @@ CLF_GROUP_OF(CLF_ATTENTION_WG) kernel void clf_attention_tile(CLF_ATTENTION_ARGU
         const uint own = item % blocks * ROWS + row, shown = min(own, rows - 1); /* rows behind the last repeat it */
         const uint hk = item / blocks % Hk, b = item / blocks / Hk, i = shown / g, h = hk * g + shown % g;
         const ulong kr = k0 + b * kb + hk * kh, vr = v0 + b * vb + hk * vh;
-        const clf_attention_row r =
-            CLF_ATTENTION_ROW(b, h, i);
+        const clf_attention_row r = CLF_ATTENTION_ROW(b, h, i);
         float sum[COLUMNS], bias[PAIR], score[PAIR], top = -INFINITY, total = 0.0f;
 
         for (uint d = first; d < D; d += PER)
@@ -210,7 +209,9 @@ CLF_GROUP_OF(CLF_ATTENTION_WG) kernel void clf_attention_tile(CLF_ATTENTION_ARGU
         for (uint j0 = 0; j0 < K; j0 += KEYS) {
             const uint count = min((uint)KEYS, K - j0);
 
-            if (!clf_attention_look(&r, j0 + first, sees, bias)) /* the same for all items */
+            /* The same for all items.  A jump, not a count of 0: that gave wrong sums with pocl 3.1 (2026-11) and right
+             * ones with Intel's runtime. */
+            if (!clf_attention_look(&r, j0 + first, sees, bias))
                 continue;
             CLF_ATTENTION_FILL(CLF_K, k, kr + j0 * kt, kt, count, D)
             barrier(CLK_LOCAL_MEM_FENCE);
@@ -243,13 +244,12 @@ CLF_GROUP_OF(CLF_ATTENTION_WG) kernel void clf_attention_tile(CLF_ATTENTION_ARGU
         }
 
         const bool uniform = clf_attention_uniform(rules, total, r.group);
-        _Pragma("unroll") for (uint c = 0; c < COLUMNS; c++) {
-            float one = total == 0.0f ? 0.0f : sum[c] / total;
-            if (uniform && first + c * PER < E)
-                one = clf_attention_mean(v, vr + first + c * PER, vt, K);
+        const ulong yr = y0 + b * yb + i * yt + h * yh + first;
+        _Pragma("unroll") for (uint c = 0; c < COLUMNS; c++)
             if (own < rows && first + c * PER < E)
-                CLF_STORE(CLF_Y)(y, y0 + b * yb + i * yt + h * yh + first + c * PER, one);
-        }
+                CLF_STORE(CLF_Y)(y, yr + c * PER, total == 0.0f ? 0.0f : sum[c] / total);
+        for (uint e = first; uniform && own < rows && e < E; e += PER)
+            CLF_STORE(CLF_Y)(y, yr + e - first, clf_attention_mean(v, vr + e, vt, K));
         for (uint j0 = 0; j0 < K && (rules & CLF_ATTENTION_WEIGHTS); j0 += KEYS) {
             const uint count = min((uint)KEYS, K - j0);
 
