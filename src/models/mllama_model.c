@@ -49,6 +49,12 @@ static bool mask_fits(const clf_call *call, clf_tensor mask, int64_t B, int64_t 
     return pictures == NULL || pictures->value == mask.dim[whole ? 2 : 1];
 }
 
+/* Tiles of a sample where media [B I tiles, M, Dt] spell them out; 0 where they do not. */
+static uint64_t tiles_of(clf_tensor media, int64_t B)
+{
+    return media.rank == 3 && B > 0 && media.dim[0] > B ? (uint64_t)(media.dim[0] / B) : 0;
+}
+
 /* Columns of cross_mask, one for each tile; the rows of media are dealt out evenly. */
 static clf_status check_columns(const clf_call *call, uint64_t K, clf_error *err)
 {
@@ -70,6 +76,16 @@ static clf_status check_columns(const clf_call *call, uint64_t K, clf_error *err
                         "%s: cross_mask is %s with %" PRIu64 " columns; want a divisor of %" PRIu64 ", the rows of "
                         "media %s",
                         call->family, CLF_TEXT(mask), columns, K, CLF_TEXT(call->in[MEDIA]));
+
+    const uint64_t tiles = tiles_of(call->in[MEDIA], text.dim[0]);
+    const bool by_tile = mask.rank == (whole ? 4 : 3);
+
+    if (tiles != 0 && (by_tile ? columns != tiles : columns == 0 || tiles % columns != 0))
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
+                        "%s: cross_mask is %s with %" PRIu64 " columns; want %" PRIu64
+                        " tiles, the rows of media %s for "
+                        "each of %" PRId64 " texts",
+                        call->family, CLF_TEXT(mask), columns, tiles, CLF_TEXT(call->in[MEDIA]), text.dim[0]);
     return CLF_OK;
 }
 

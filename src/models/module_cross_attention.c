@@ -65,7 +65,7 @@ static clf_status read_heads(const clf_builder *b, clf_attention_layer_desc *a, 
 
     CLF_TRY(clf_config_int(b->config, "num_heads", &heads, err));
     CLF_TRY(clf_config_int(b->config, "head_dim", &width, err));
-    if (heads < 1 || width < 1 || heads > rows || heads * width != rows)
+    if (heads < 1 || width < 1 || rows % heads != 0 || rows / heads != width)
         return CLF_FAIL(err, CLF_BAD_FILE,
                         "%s: num_heads is %" PRId64 " and head_dim %" PRId64 "; want a product of %" PRId64
                         ", the rows of q_proj.weight",

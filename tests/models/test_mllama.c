@@ -159,6 +159,31 @@ static void a_row_without_an_open_tile(void **state)
     clf_connector_destroy(c);
 }
 
+/* Media [B I tiles, M, Dt] spell the tiles out: columns that would straddle them are refused. */
+static void a_column_of_the_mask_is_a_tile(void **state)
+{
+    clf_test *t = *state;
+    clf_connector *c = case_open(t, BASIC, NULL, 0);
+    clf_value in[] = { case_input(t, BASIC, "text"),
+                       { "media", clf_tensor_shape(CLF_F32, CLF_DIMS(6, 10, 32)), NULL },
+                       { "cross_mask", clf_tensor_shape(CLF_I64, CLF_DIMS(1, T, 2, 5)), NULL } };
+    clf_value out = { .name = "hidden" };
+    clf_error err = { 0 };
+
+    case_call_refused(t, c, in, 3, "hidden",
+                      "mllama: cross_mask is i64[1, 5, 2, 5] with 10 columns; want 6 tiles, the rows of media "
+                      "f32[6, 10, 32] for each of 1 texts");
+    in[2].tensor = clf_tensor_shape(CLF_I64, CLF_DIMS(1, T, 5));
+    case_call_refused(t, c, in, 3, "hidden",
+                      "mllama: cross_mask is i64[1, 5, 5] with 5 columns; want 6 tiles, the rows of media "
+                      "f32[6, 10, 32] for each of 1 texts");
+    in[2].tensor = clf_tensor_shape(CLF_I64, CLF_DIMS(1, T, 2, 3));
+    assert_int_equal(clf_connector_plan(c, in, 3, &out, 1, &err), CLF_OK);
+    in[2].tensor = clf_tensor_shape(CLF_I64, CLF_DIMS(1, T, 2)); /* a column for the three tiles of a picture */
+    assert_int_equal(clf_connector_plan(c, in, 3, &out, 1, &err), CLF_OK);
+    clf_connector_destroy(c);
+}
+
 static void shapes_that_do_not_fit_are_refused(void **state)
 {
     clf_test *t = *state;
@@ -386,6 +411,7 @@ int main(void)
         CLF_TEST(a_mask_of_ones_is_no_mask),
         CLF_TEST(tiles_of_a_picture_that_are_alike_are_one_column),
         CLF_TEST(a_row_without_an_open_tile),
+        CLF_TEST(a_column_of_the_mask_is_a_tile),
         CLF_TEST(shapes_that_do_not_fit_are_refused),
         CLF_TEST(media_of_another_batch_are_refused),
         CLF_TEST(no_keys_and_no_text),
