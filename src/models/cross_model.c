@@ -3,6 +3,8 @@
  * text [B, T, Dt], vision [B, N, Dv], vision_mask [B, N] -> hidden [B, T, Dt], attention [B, H, T, N] */
 #include "models/cross_model.h"
 
+#include <string.h>
+
 #include "core/alloc.h"
 #include "fusion/cross_attention.h"
 #include "fusion/place.h"
@@ -141,6 +143,18 @@ static const clf_model_class cross_class = {
     .destroy = destroy,
 };
 
+/* These layers have one kind of attention. */
+static clf_status check_attention_of(const clf_builder *b, clf_error *err)
+{
+    const char *of = "cross";
+
+    CLF_TRY(clf_config_text(b->config, "attention_of", &of, err));
+    if (strcmp(of, "cross") != 0)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: attention_of is %s; want cross", b->family,
+                        clf_text_quote(of, strlen(of)).text);
+    return CLF_OK;
+}
+
 clf_status clf_build_cross(const clf_builder *b, const clf_cross_attention_desc *desc, clf_model *m, clf_error *err)
 {
     clf_cross_model *model = clf_alloc(1, sizeof *model);
@@ -152,6 +166,7 @@ clf_status clf_build_cross(const clf_builder *b, const clf_cross_attention_desc 
     model->layer = b->layer == CLF_ALL_LAYERS ? 0 : b->layer;
     model->products = clf_cross_products_of(desc);
     CLF_TRY(clf_build_layer(b, desc->layer_count, err));
+    CLF_TRY(check_attention_of(b, err));
     CLF_TRY(clf_build_cross_facts(b, desc, m, err));
     CLF_TRY(clf_cross_attention_create(b->ctx, desc, &model->layers, err));
     m->cross = model->layers;

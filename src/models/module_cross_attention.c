@@ -196,13 +196,7 @@ static clf_status read_stack_layer(const clf_builder *b, const clf_stack_options
 /* Layers as far as there are tensors; num_layers must say the same. */
 static clf_status count_layers(const clf_builder *b, int32_t *count, clf_error *err)
 {
-    char name[NAME_BYTES];
-    bool more = true;
-
-    for (*count = 0; more && *count < INT32_MAX; *count += more) {
-        clf_format(name, sizeof name, "xattn_%d.q_proj.weight", (int)*count + 1);
-        CLF_TRY(clf_build_has(b, name, &more, err));
-    }
+    CLF_TRY(clf_build_find_layers(b, "xattn_", 1, ".q_proj.weight", count, err));
     if (*count == 0)
         return CLF_FAIL(err, CLF_BAD_FILE, "%s: xattn_1.q_proj.weight is missing; want at least one layer", b->family);
     return clf_build_width(b, "num_layers", *count, "the layers xattn_1, xattn_2, ...", err);

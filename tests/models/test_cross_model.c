@@ -16,6 +16,7 @@ static void options_that_contradict_the_tensors_are_refused(void **state)
                  "cross_attention: num_heads is 2 and head_dim 8; want a product of 32, the rows of q_proj.weight");
     case_refused(t, PLAIN, "head_dim=0", 0,
                  "cross_attention: num_heads is 4 and head_dim 0; want a product of 32, the rows of q_proj.weight");
+    case_refused(t, PLAIN, "attention_of=self", 0, "cross_attention: attention_of is self; want cross");
     case_refused(t, PLAIN, "head_dim=4611686018427387912", 0, /* 2^62 + 8: 4 times that is 32 in 64 bits */
                  "cross_attention: num_heads is 4 and head_dim 4611686018427387912; want a product of 32, the rows of "
                  "q_proj.weight");
