@@ -1,6 +1,6 @@
 /* layer_norm: y[r, c] = (x[r, c] - mean[r]) / sqrt(var[r] + eps) * w[c] + b[c]
  *
- * x, y  [R, C]  rows placed by X and Y, dense in c;  w, b [C] from element w0 and b0 when has_w, has_b.
+ * x, y  [R, C]  rows placed by X and Y, dense in c, of CLF_X and CLF_Y;  w, b [C] from element w0 and b0 when has_w, has_b.
  * Sums in f32, in an order fixed by C, the kernel and CLF_VEC.
  *
  * Three kernels, one mapping: groups walk rows r = group, group + groups, ...
@@ -34,7 +34,7 @@ static float clf_layer_norm_column(float deviation, float factor, uint has_w, gl
 
 kernel void clf_layer_norm_ref(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint has_w,
                                global const CLF_TYPE(CLF_W) *w, ulong w0, uint has_b, global const CLF_TYPE(CLF_W) *b,
-                               ulong b0, float eps, ulong R, uint C, global CLF_TYPE(CLF_X) *y, clf_rows Y)
+                               ulong b0, float eps, ulong R, uint C, global CLF_TYPE(CLF_Y) *y, clf_rows Y)
 {
     for (ulong r = get_group_id(0); r < R; r += get_num_groups(0)) {
         const ulong xr = clf_row(X, r), yr = clf_row(Y, r);
@@ -52,14 +52,14 @@ kernel void clf_layer_norm_ref(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint
         const float factor = clf_layer_norm_factor(square / C, rest, eps);
         for (uint c = 0; c < C; c++) {
             const float d = CLF_LOAD(CLF_X)(x, xr + c) - m - rest;
-            CLF_STORE(CLF_X)(y, yr + c, clf_layer_norm_column(d, factor, has_w, w, w0, has_b, b, b0, c));
+            CLF_STORE(CLF_Y)(y, yr + c, clf_layer_norm_column(d, factor, has_w, w, w0, has_b, b, b0, c));
         }
     }
 }
 
 kernel void clf_layer_norm_simd(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint has_w,
                                 global const CLF_TYPE(CLF_W) *w, ulong w0, uint has_b, global const CLF_TYPE(CLF_W) *b,
-                                ulong b0, float eps, ulong R, uint C, global CLF_TYPE(CLF_X) *y, clf_rows Y)
+                                ulong b0, float eps, ulong R, uint C, global CLF_TYPE(CLF_Y) *y, clf_rows Y)
 {
     const uint whole = C - C % CLF_VEC; /* columns in full vectors; the rest one by one */
 
@@ -94,18 +94,18 @@ kernel void clf_layer_norm_simd(global const CLF_TYPE(CLF_X) *x, clf_rows X, uin
                 v *= CLF_LOADV(CLF_W)(w, w0 + c);
             if (has_b)
                 v += CLF_LOADV(CLF_W)(b, b0 + c);
-            CLF_STOREV(CLF_X)(y, yr + c, v);
+            CLF_STOREV(CLF_Y)(y, yr + c, v);
         }
         for (uint c = whole; c < C; c++) {
             const float d = CLF_LOAD(CLF_X)(x, xr + c) - m - rest;
-            CLF_STORE(CLF_X)(y, yr + c, clf_layer_norm_column(d, factor, has_w, w, w0, has_b, b, b0, c));
+            CLF_STORE(CLF_Y)(y, yr + c, clf_layer_norm_column(d, factor, has_w, w, w0, has_b, b, b0, c));
         }
     }
 }
 
 CLF_GROUP_OF(CLF_NORM_WG) kernel void clf_layer_norm_tile(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint has_w,
                                 global const CLF_TYPE(CLF_W) *w, ulong w0, uint has_b, global const CLF_TYPE(CLF_W) *b,
-                                ulong b0, float eps, ulong R, uint C, global CLF_TYPE(CLF_X) *y, clf_rows Y)
+                                ulong b0, float eps, ulong R, uint C, global CLF_TYPE(CLF_Y) *y, clf_rows Y)
 {
     local float part[CLF_NORM_WG];
     const uint i = get_local_id(0);
@@ -126,7 +126,7 @@ CLF_GROUP_OF(CLF_NORM_WG) kernel void clf_layer_norm_tile(global const CLF_TYPE(
         const float factor = clf_layer_norm_factor(clf_group_sum(part, square) / C, rest, eps);
         for (uint c = i; c < C; c += CLF_NORM_WG) {
             const float d = CLF_LOAD(CLF_X)(x, xr + c) - m - rest;
-            CLF_STORE(CLF_X)(y, yr + c, clf_layer_norm_column(d, factor, has_w, w, w0, has_b, b, b0, c));
+            CLF_STORE(CLF_Y)(y, yr + c, clf_layer_norm_column(d, factor, has_w, w, w0, has_b, b, b0, c));
         }
     }
 }

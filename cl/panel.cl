@@ -1,13 +1,14 @@
 /* panel: y[M, N] = residual + scale · act(x[M, K] · W[N, K]ᵀ + b), every product and sum in f32.
  *
- * a  row panels     [ceil(m / MR)][K][MR] f32, made by panel_rows for each product
+ * x  rows of f32, placed by clf_rows
  * w  column panels  [ceil(N / NR)][K][NR] of CLF_W, made once by panel_pack; NR = 2 CLF_VEC
  * y  a work-item makes `batch` tiles of MR rows and NR columns, in blocks of `block` steps of k; global
- *    (ceil(ceil(m / MR) / batch), ceil(N / NR)), work-groups of one
+ *    (ceil(ceil(M / MR) / batch), ceil(N / NR)), work-groups of one
  *
  * A CPU device runs an item as straight code in explicit vectors: no barriers, no local memory.  Rows are the fast
  * dimension, so neighbouring items share a panel of w, which stays in the second-level cache.  Per k a tile takes two
- * vectors of w and MR broadcasts of a for 2 MR fused multiply-adds.
+ * vectors of w and MR broadcasts of x for 2 MR fused multiply-adds.  x is read where it lies: a broadcast costs the same
+ * from MR rows as from one packed panel, and a cache line of each row serves 16 steps.
  *
  * Weights come from memory while the units multiply: each item fetches its share of what is next.  An item with all
  * rows (few of them) takes a block of w through all its tiles, from the first-level cache, and fetches the next block;
@@ -75,50 +76,53 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
 }
 
 #define CLF_PANEL_ARGUMENTS                                                                                            \
-    global const float *a, ulong a_at, global const CLF_TYPE(CLF_W) *w, ulong w_at, uint first_row, uint m, uint N,    \
-        uint K, uint height, uint batch, uint block, global const float *bias, ulong bias_at, uint has_bias, uint act, \
+    global const float *x, clf_rows X, global const CLF_TYPE(CLF_W) *w, ulong w_at, uint M, uint N, uint K,            \
+        uint height, uint batch, uint block, global const float *bias, ulong bias_at, uint has_bias, uint act,         \
         uint has_residual, float scale, global const CLF_TYPE(CLF_Y) *r, clf_rows R, global CLF_TYPE(CLF_Y) *y,        \
         clf_rows Y
 
-/* `ahead` are the bytes to fetch, `step` of them for each k of each tile.  One tile alone has two cache lines of f32 for
- * each k, hence two hints; tiles of 12 rows are eight or more, and one hint will do. */
+/* `ahead` are the bytes to fetch, `bytes` of them for each k of each tile: one tile alone has two cache lines of f32 for
+ * each k, hence two hints.  Rows of the last tile past M repeat the last row, unstored. */
 #define CLF_PANEL_RUN(MR)                                                                                              \
     kernel void clf_panel_mr##MR(CLF_PANEL_ARGUMENTS)                                                                  \
     {                                                                                                                  \
-        const uint panels = (m + (MR) - 1) / (MR), n = get_global_id(1) * NR;                                          \
-        const uint first = get_global_id(0) * batch, last = min(first + batch, panels);                                \
-        const uint step = (NR * sizeof(*w) + panels - 1) / panels;                                                     \
+        const uint tiles = (M + (MR) - 1) / (MR), n = get_global_id(1) * NR;                                           \
+        const uint first = get_global_id(0) * batch, last = min(first + batch, tiles);                                 \
+        const uint bytes = (NR * sizeof(*w) + tiles - 1) / tiles;                                                      \
         clf_fv tile[CLF_PANEL_BATCH][2 * (MR)];                                                                        \
+        global const float *row[CLF_PANEL_BATCH * (MR)];                                                               \
                                                                                                                        \
-        a += a_at;                                                                                                     \
         w += w_at + (ulong)n * K;                                                                                      \
+        _Pragma("nounroll") for (uint i = 0; i < (last - first) * (MR); i++)                                           \
+            row[i] = x + clf_row(X, min(first * (MR) + i, M - 1));                                                     \
         for (uint p = first; p < last; p++)                                                                            \
             for (uint i = 0; i < 2 * (MR); i++)                                                                        \
                 tile[p - first][i] = 0.0f;                                                                             \
         for (uint begin = 0; begin < K; begin += block) {                                                              \
             const uint end = min(begin + block, K);                                                                    \
-            global const uchar *ahead = (global const uchar *)(w + (ulong)end * NR) + (ulong)first * (end - begin) * step; \
+            global const uchar *ahead =                                                                                \
+                (global const uchar *)(w + (ulong)end * NR) + (ulong)first * (end - begin) * bytes;                    \
             for (uint p = first; p < last; p++) {                                                                      \
-                global const float *x = a + ((ulong)p * K + begin) * (MR);                                             \
+                global const float *from[MR];                                                                          \
                 global const CLF_TYPE(CLF_W) *v = w + (ulong)begin * NR;                                               \
                 clf_fv sum[2 * (MR)];                                                                                  \
+                _Pragma("unroll") for (uint i = 0; i < (MR); i++) from[i] = row[(p - first) * (MR) + i];               \
                 _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) sum[i] = tile[p - first][i];                     \
-                for (uint k = begin; k < end; k++, x += (MR), v += NR, ahead += step) {                                \
+                for (ulong k = begin; k < end; k++, v += NR, ahead += bytes) {                                         \
                     const clf_fv w0 = CLF_LOADV(CLF_W)(v, 0), w1 = CLF_LOADV(CLF_W)(v, CLF_VEC);                       \
                     CLF_PANEL_FETCH(ahead);                                                                            \
-                    if ((MR) < 12)                                                                                     \
-                        CLF_PANEL_FETCH(ahead + step / 2);                                                             \
+                    CLF_PANEL_FETCH(ahead + bytes / 2);                                                                \
                     _Pragma("unroll") for (uint i = 0; i < (MR); i++) {                                                \
-                        sum[2 * i] = CLF_FMA((clf_fv)(x[i]), w0, sum[2 * i]);                                          \
-                        sum[2 * i + 1] = CLF_FMA((clf_fv)(x[i]), w1, sum[2 * i + 1]);                                  \
+                        sum[2 * i] = CLF_FMA((clf_fv)(from[i][k]), w0, sum[2 * i]);                                    \
+                        sum[2 * i + 1] = CLF_FMA((clf_fv)(from[i][k]), w1, sum[2 * i + 1]);                            \
                     }                                                                                                  \
                 }                                                                                                      \
                 _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) tile[p - first][i] = sum[i];                     \
             }                                                                                                          \
         }                                                                                                              \
         for (uint p = first; p < last; p++)                                                                            \
-            clf_panel_finish(tile[p - first], first_row + p * (MR), min((uint)(MR), m - p * (MR)), n,                  \
-                             min((uint)NR, N - n), has_bias ? bias + bias_at : 0, act, has_residual, scale, r, R, y, Y); \
+            clf_panel_finish(tile[p - first], p * (MR), min((uint)(MR), M - p * (MR)), n, min((uint)NR, N - n),        \
+                             has_bias ? bias + bias_at : 0, act, has_residual, scale, r, R, y, Y);                     \
     }
 
 /* One row: bound by the weights' bytes.  Two panels of f32 side by side are as many streams from memory as the hardware
@@ -132,7 +136,7 @@ kernel void clf_panel_mr1(CLF_PANEL_ARGUMENTS)
     global const CLF_TYPE(CLF_W) *from[SPAN];
     clf_fv sum[2 * SPAN], tile[2 * SPAN];
 
-    a += a_at + (ulong)row * K;
+    x += clf_row(X, row);
     w += w_at;
     _Pragma("unroll") for (uint i = 0; i < SPAN; i++) {
         from[i] = w + (ulong)min(first + i, last) * NR * K;
@@ -140,40 +144,36 @@ kernel void clf_panel_mr1(CLF_PANEL_ARGUMENTS)
         sum[2 * i + 1] = 0.0f;
     }
     for (uint k = 0; k < K; k++) {
-        const clf_fv x = a[k];
+        const clf_fv a = x[k];
         if (SPAN == 1)
             CLF_PANEL_FETCH((global const uchar *)(from[0] + (ulong)k * NR + AHEAD));
         _Pragma("unroll") for (uint i = 0; i < SPAN; i++) {
-            sum[2 * i] = CLF_FMA(x, CLF_LOADV(CLF_W)(from[i], (ulong)k * NR), sum[2 * i]);
-            sum[2 * i + 1] = CLF_FMA(x, CLF_LOADV(CLF_W)(from[i], (ulong)k * NR + CLF_VEC), sum[2 * i + 1]);
+            sum[2 * i] = CLF_FMA(a, CLF_LOADV(CLF_W)(from[i], (ulong)k * NR), sum[2 * i]);
+            sum[2 * i + 1] = CLF_FMA(a, CLF_LOADV(CLF_W)(from[i], (ulong)k * NR + CLF_VEC), sum[2 * i + 1]);
         }
     }
     _Pragma("unroll") for (uint i = 0; i < 2 * SPAN; i++) tile[i] = sum[i];
     for (uint i = 0; i < SPAN && first + i <= last; i++) {
         const uint n = (first + i) * NR;
-        clf_panel_finish(tile + 2 * i, first_row + row, 1, n, min((uint)NR, N - n), has_bias ? bias + bias_at : 0, act,
-                         has_residual, scale, r, R, y, Y);
+        clf_panel_finish(tile + 2 * i, row, 1, n, min((uint)NR, N - n), has_bias ? bias + bias_at : 0, act, has_residual, scale, r, R, y, Y);
     }
 }
 
 CLF_PANEL_RUN(4)
 CLF_PANEL_RUN(8)
-CLF_PANEL_RUN(12)
 
 /* The reference: each output of the tile by itself, from the same panels; `height` is MR. */
 kernel void clf_panel_ref(CLF_PANEL_ARGUMENTS)
 {
-    const uint panel = get_global_id(0), n0 = get_global_id(1) * NR;
+    const uint first = get_global_id(0) * height, n0 = get_global_id(1) * NR;
 
-    a += a_at + (ulong)panel * K * height;
     w += w_at + (ulong)n0 * K;
-    for (uint i = 0; i < min(height, m - panel * height); i++)
+    for (uint row = first; row < min(first + height, M); row++)
         for (uint j = 0; j < min((uint)NR, N - n0); j++) {
-            const ulong row = (ulong)first_row + panel * height + i;
             float sum = 0.0f;
 
             for (uint k = 0; k < K; k++)
-                sum = CLF_FMA(a[(ulong)k * height + i], CLF_LOAD(CLF_W)(w, (ulong)k * NR + j), sum);
+                sum = CLF_FMA(x[clf_row(X, row) + k], CLF_LOAD(CLF_W)(w, (ulong)k * NR + j), sum);
             sum = clf_act1(act, sum + (has_bias ? bias[bias_at + n0 + j] : 0.0f));
             if (has_residual)
                 sum = CLF_FMA(scale, sum, CLF_LOAD(CLF_Y)(r, clf_row(R, row) + n0 + j));

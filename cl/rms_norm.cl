@@ -1,6 +1,6 @@
 /* rms_norm: y[r, c] = x[r, c] / sqrt(mean over c of x[r, c]^2 + eps) * gain[c]
  *
- * x, y  [R, C]  rows placed by X and Y, dense in c.
+ * x, y  [R, C]  rows placed by X and Y, dense in c, of CLF_X and CLF_Y.
  * gain  w[c], 1 + w[c] or 1, by the code CLF_GAIN_...;  w [C] from element w0.
  * Sums in f32, in an order fixed by C, the kernel and CLF_VEC.
  *
@@ -22,7 +22,7 @@ static float clf_rms_norm_column(float v, uint gain, global const CLF_TYPE(CLF_W
 }
 
 kernel void clf_rms_norm_ref(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint gain, global const CLF_TYPE(CLF_W) *w,
-                             ulong w0, float eps, ulong R, uint C, global CLF_TYPE(CLF_X) *y, clf_rows Y)
+                             ulong w0, float eps, ulong R, uint C, global CLF_TYPE(CLF_Y) *y, clf_rows Y)
 {
     for (ulong r = get_group_id(0); r < R; r += get_num_groups(0)) {
         const ulong xr = clf_row(X, r), yr = clf_row(Y, r);
@@ -34,12 +34,12 @@ kernel void clf_rms_norm_ref(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint g
         }
         const float factor = 1.0f / sqrt(square / C + eps);
         for (uint c = 0; c < C; c++)
-            CLF_STORE(CLF_X)(y, yr + c, clf_rms_norm_column(CLF_LOAD(CLF_X)(x, xr + c) * factor, gain, w, w0, c));
+            CLF_STORE(CLF_Y)(y, yr + c, clf_rms_norm_column(CLF_LOAD(CLF_X)(x, xr + c) * factor, gain, w, w0, c));
     }
 }
 
 kernel void clf_rms_norm_simd(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint gain, global const CLF_TYPE(CLF_W) *w,
-                              ulong w0, float eps, ulong R, uint C, global CLF_TYPE(CLF_X) *y, clf_rows Y)
+                              ulong w0, float eps, ulong R, uint C, global CLF_TYPE(CLF_Y) *y, clf_rows Y)
 {
     const uint whole = C - C % CLF_VEC; /* columns in full vectors; the rest one by one */
 
@@ -64,15 +64,15 @@ kernel void clf_rms_norm_simd(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint 
                 v *= CLF_LOADV(CLF_W)(w, w0 + c);
             if (gain == CLF_GAIN_ONE_PLUS)
                 v *= 1.0f + CLF_LOADV(CLF_W)(w, w0 + c);
-            CLF_STOREV(CLF_X)(y, yr + c, v);
+            CLF_STOREV(CLF_Y)(y, yr + c, v);
         }
         for (uint c = whole; c < C; c++)
-            CLF_STORE(CLF_X)(y, yr + c, clf_rms_norm_column(CLF_LOAD(CLF_X)(x, xr + c) * factor, gain, w, w0, c));
+            CLF_STORE(CLF_Y)(y, yr + c, clf_rms_norm_column(CLF_LOAD(CLF_X)(x, xr + c) * factor, gain, w, w0, c));
     }
 }
 
 CLF_GROUP_OF(CLF_NORM_WG) kernel void clf_rms_norm_tile(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint gain, global const CLF_TYPE(CLF_W) *w,
-                              ulong w0, float eps, ulong R, uint C, global CLF_TYPE(CLF_X) *y, clf_rows Y)
+                              ulong w0, float eps, ulong R, uint C, global CLF_TYPE(CLF_Y) *y, clf_rows Y)
 {
     local float part[CLF_NORM_WG];
     const uint i = get_local_id(0);
@@ -87,6 +87,6 @@ CLF_GROUP_OF(CLF_NORM_WG) kernel void clf_rms_norm_tile(global const CLF_TYPE(CL
         }
         const float factor = 1.0f / sqrt(clf_group_sum(part, square) / C + eps);
         for (uint c = i; c < C; c += CLF_NORM_WG)
-            CLF_STORE(CLF_X)(y, yr + c, clf_rms_norm_column(CLF_LOAD(CLF_X)(x, xr + c) * factor, gain, w, w0, c));
+            CLF_STORE(CLF_Y)(y, yr + c, clf_rms_norm_column(CLF_LOAD(CLF_X)(x, xr + c) * factor, gain, w, w0, c));
     }
 }

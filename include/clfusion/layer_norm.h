@@ -13,7 +13,7 @@ CLF_BEGIN_DECLS
  * weight  [C]       f32 or the type of x; may be absent: 1.
  * bias    [C]       the type of weight; may be absent: 0.
  * eps     added to the variance, so in units of x^2; finite, above 0; 1e-12 works, sums are f32.
- * y       [..., C]  the type of x.  May be x itself or a view into a longer sequence; no other overlap.
+ * y       [..., C]  the type of x, or f32.  May be x itself or a view into a longer sequence; no other overlap.
  *
  * The variance is taken in a second pass, so a large common offset does no harm.  Sums in an order fixed by C.
  * Source: Ba, Kiros and Hinton 2016, arXiv:1607.06450; torch.nn.LayerNorm.

@@ -19,7 +19,7 @@ typedef enum clf_rms_gain {
  * x       [..., C]  f32, f16 or bf16; C >= 1; any other dimension may be 0, which is a success that does nothing.
  * weight  [C]       f32 or the type of x; absent for CLF_RMS_PLAIN.
  * eps     added to the mean square, so in units of x^2; finite, above 0.
- * y       [..., C]  the type of x.  May be x itself or a view into a longer sequence; no other overlap.
+ * y       [..., C]  the type of x, or f32.  May be x itself or a view into a longer sequence; no other overlap.
  *
  * Not promised: rows whose sum of squares overflows f32 (entries of 2.9e17 at C = 4096).
  * Source: Zhang and Sennrich 2019, arXiv:1910.07467.

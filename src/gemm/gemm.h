@@ -25,7 +25,7 @@ typedef struct clf_gemm_host {
     double *shift;     /* [N], receives W column_shift of rows that have one; NULL: none has */
 } clf_gemm_host;
 
-/* What a provider does beside the product, when it says so. */
+/* What a provider does after the product, when it says so. */
 typedef struct clf_gemm_fusion {
     const clf_linear_options *options; /* never NULL */
     clf_tensor bias;                   /* f32 [N] or absent */
@@ -33,7 +33,8 @@ typedef struct clf_gemm_fusion {
 
 typedef struct clf_gemm_provider {
     const char *name;
-    /* Prologue, bias, activation and residual are part of run; else run wants dense f32 rows and gives y = x W^T. */
+    /* Bias, activation and residual are part of run, and rows may lie anywhere; else run wants dense rows and gives
+     * y = x W^T in f32. */
     bool fuses;
 
     /* Can it work on the context's device?  Says why not. */
@@ -45,7 +46,7 @@ typedef struct clf_gemm_provider {
     /* Called before a context that uses the provider is released; NULL: nothing to do. */
     void (*before_release)(clf_context *ctx);
 
-    /* x [..., K], y [..., N], already checked. */
+    /* x [..., K] f32, the prologue behind it, y [..., N]; already checked. */
     void (*run)(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, const clf_gemm_fusion *fusion, clf_tensor y);
 } clf_gemm_provider;
 

@@ -1,18 +1,16 @@
 /* panel: matrix products from packed panels, for CPU devices.
  *
  * w  [ceil(N / NR)][K][NR]   packed once, NR = two vectors of the device
- * x  [ceil(m / MR)][K][MR]   packed for each product, in blocks of rows that bound the scratch; the prologue happens here
+ * x  rows of f32, read where they lie
  * y  tiles of MR x NR; a work-item makes one, or one below the other when there are few; the epilogue happens before
  *    the store
  *
- * Each output is one chain of fused multiply-adds in rising k, whatever MR and the block: equal rows give equal bits. */
+ * Each output is one chain of fused multiply-adds in rising k, whatever MR: equal rows give equal bits. */
 #include "gemm/stage.h"
 #include "runtime/context.h"
 #include "runtime/op.h"
 
 #define CLF_OP "linear"
-
-#define BLOCK_BYTES (32 << 20) /* packed rows of one block; 2048 rows at K = 4096 */
 
 /* An item with all rows: at most so many tiles, so many steps of k at a time (16 KiB of f32), and so many items for each
  * compute unit at least.  docs/decisions.md, "few rows". */
@@ -71,44 +69,12 @@ static clf_status panel_pack(clf_context *ctx, const clf_gemm_host *host, clf_ge
     return clf_stage_weight(ctx, host, NR, (int64_t)elements, pack_rows_of_weight, w, err);
 }
 
-/* A block of rows of x: which, how many, and the height of its tiles. */
-typedef struct row_block {
-    int64_t first, rows, MR;
-} row_block;
-
-/* Packs the rows of a block into a [ceil(rows / MR)][K][MR], normalised as the options say. */
-static void pack_rows(clf_stream *s, clf_tensor x, row_block b, const clf_linear_options *o, clf_tensor a)
+/* Tile height by the number of rows: docs/decisions.md, "tile heights". */
+static int64_t tile_height(int64_t rows)
 {
-    const uint64_t panels = clf_div_up((uint64_t)b.rows, (uint64_t)b.MR);
-    const uint32_t K = (uint32_t)clf_dim(x, -1);
-    const clf_options options = clf_options_types("CLF_X", x.dtype, NULL);
-    const clf_arg first = clf_arg_u32((uint32_t)b.first), rows = clf_arg_u32((uint32_t)b.rows);
-    const clf_arg MR = clf_arg_u32((uint32_t)b.MR), at = clf_arg_u64(a.offset / sizeof(float));
-    const clf_arg gain = clf_arg_memory(o->norm_weight), gain_at = clf_arg_u64(o->norm_weight.offset / sizeof(float));
-    clf_kernel kernel = { .program = "panel_rows", .options = options.text, .groups = { panels, 1 }, .items = 1 };
-
-    switch (o->prologue) {
-    case CLF_PROLOGUE_NONE:
-        kernel.entry = "clf_panel_rows_plain";
-        kernel.groups[1] = clf_div_up(K, CLF_PANEL_COLUMNS);
-        CLF_LAUNCH(s, &kernel, clf_arg_rows(x), first, rows, clf_arg_u32(K), MR, clf_arg_memory(a), at);
-        return;
-    case CLF_PROLOGUE_LAYER_NORM:
-        kernel.entry = "clf_panel_rows_layer_norm";
-        CLF_LAUNCH(s, &kernel, clf_arg_rows(x), first, rows, clf_arg_u32(K), MR, gain, gain_at,
-                   clf_arg_u32(clf_present(o->norm_weight)), clf_arg_memory(o->norm_bias),
-                   clf_arg_u64(o->norm_bias.offset / sizeof(float)), clf_arg_u32(clf_present(o->norm_bias)),
-                   clf_arg_f32(o->norm_eps), clf_arg_memory(a), at);
-        return;
-    case CLF_PROLOGUE_RMS_NORM:
-        kernel.entry = "clf_panel_rows_rms_norm";
-        CLF_LAUNCH(s, &kernel, clf_arg_rows(x), first, rows, clf_arg_u32(K), MR, gain, gain_at,
-                   clf_arg_u32(!clf_present(o->norm_weight) ? CLF_GAIN_PLAIN
-                               : o->norm_one_plus           ? CLF_GAIN_ONE_PLUS
-                                                            : CLF_GAIN_WEIGHT),
-                   clf_arg_f32(o->norm_eps), clf_arg_memory(a), at);
-        return;
-    }
+    if (rows == 1)
+        return 1;
+    return rows <= 4 ? 4 : 8;
 }
 
 /* Kernel, work-groups, and the work of an item. */
@@ -118,10 +84,10 @@ typedef struct launch_plan {
     uint32_t batch, block; /* tiles of an item; steps of k that all of them take before the next */
 } launch_plan;
 
-static launch_plan plan_of(const clf_stream *s, row_block b, const clf_gemm_weight *w)
+static launch_plan plan_of(const clf_stream *s, int64_t M, int64_t MR, const clf_gemm_weight *w)
 {
     const clf_context *ctx = clf_stream_context(s);
-    const uint64_t rows = clf_div_up((uint64_t)b.rows, (uint64_t)b.MR);
+    const uint64_t rows = clf_div_up((uint64_t)M, (uint64_t)MR);
     const uint64_t columns = clf_div_up((uint64_t)w->N, (uint64_t)panel_width(ctx));
     launch_plan p = { .groups = { rows, columns }, .batch = 1, .block = (uint32_t)w->K };
 
@@ -129,11 +95,8 @@ static launch_plan plan_of(const clf_stream *s, row_block b, const clf_gemm_weig
         p.entry = "clf_panel_ref";
         return p;
     }
-    p.entry = b.MR == 1   ? "clf_panel_mr1"
-              : b.MR == 4 ? "clf_panel_mr4"
-              : b.MR == 8 ? "clf_panel_mr8"
-                          : "clf_panel_mr12";
-    if (b.MR == 1) {
+    p.entry = MR == 1 ? "clf_panel_mr1" : MR == 4 ? "clf_panel_mr4" : "clf_panel_mr8";
+    if (MR == 1) {
         p.groups[1] = clf_div_up(columns, CLF_PANEL_SPAN(clf_dtype_bytes(w->storage)));
     } else if (rows <= most_tiles(ctx) && columns >= ITEMS_A_UNIT * (uint64_t)ctx->info.compute_units) {
         p.groups[0] = 1;
@@ -143,15 +106,19 @@ static launch_plan plan_of(const clf_stream *s, row_block b, const clf_gemm_weig
     return p;
 }
 
-/* The products of a block, and its epilogue. */
-static void run_block(clf_stream *s, clf_tensor a, row_block b, const clf_gemm_weight *w, const clf_gemm_fusion *f,
-                      clf_tensor y)
+static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, const clf_gemm_fusion *f, clf_tensor y)
 {
     const clf_linear_options *o = f->options;
-    const launch_plan p = plan_of(s, b, w);
     const clf_context *ctx = clf_stream_context(s);
+    const int64_t M = clf_row_count(x);
     clf_options options;
 
+    if (M > INT32_MAX) {
+        CLF_OP_FAIL(s, CLF_UNSUPPORTED, CLF_OP ": x is %s; want fewer than 2^31 rows", CLF_TEXT(x));
+        return;
+    }
+    const int64_t MR = tile_height(M);
+    const launch_plan p = plan_of(s, M, MR, w);
     clf_format(options.text, sizeof options.text, "-DCLF_W=%s -DCLF_Y=%s -DCLF_PANEL_BATCH=%u%s",
                clf_dtype_name(w->storage), clf_dtype_name(y.dtype), (unsigned)most_tiles(ctx),
                ctx->pocl ? " -DCLF_POCL" : "");
@@ -161,46 +128,12 @@ static void run_block(clf_stream *s, clf_tensor a, row_block b, const clf_gemm_w
                                 .groups = { p.groups[0], p.groups[1] },
                                 .items = 1 };
 
-    CLF_LAUNCH(s, &kernel, clf_arg_memory(a), clf_arg_u64(a.offset / sizeof(float)), clf_arg_memory(w->packed),
-               clf_arg_u64(0), clf_arg_u32((uint32_t)b.first), clf_arg_u32((uint32_t)b.rows),
-               clf_arg_u32((uint32_t)w->N), clf_arg_u32((uint32_t)w->K), clf_arg_u32((uint32_t)b.MR),
+    CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_memory(w->packed), clf_arg_u64(0), clf_arg_u32((uint32_t)M),
+               clf_arg_u32((uint32_t)w->N), clf_arg_u32((uint32_t)w->K), clf_arg_u32((uint32_t)MR),
                clf_arg_u32(p.batch), clf_arg_u32(p.block), clf_arg_memory(f->bias),
                clf_arg_u64(f->bias.offset / sizeof(float)), clf_arg_u32(clf_present(f->bias)),
                clf_arg_u32((uint32_t)o->activation), clf_arg_u32(clf_present(o->residual)),
                clf_arg_f32(o->residual_scale), clf_arg_rows(o->residual), clf_arg_rows(y));
-}
-
-/* Tile height by the number of rows: docs/decisions.md, "tile heights". */
-static int64_t tile_height(int64_t rows)
-{
-    if (rows == 1)
-        return 1;
-    if (rows <= 4)
-        return 4;
-    return rows < 96 ? 8 : 12;
-}
-
-static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, const clf_gemm_fusion *f, clf_tensor y)
-{
-    const int64_t M = clf_row_count(x), MR = tile_height(M);
-    const int64_t block = CLF_MAX(1, BLOCK_BYTES / (w->K * (int64_t)sizeof(float)) / MR) * MR;
-
-    if (M > INT32_MAX) {
-        CLF_OP_FAIL(s, CLF_UNSUPPORTED, CLF_OP ": x is %s; want fewer than 2^31 rows", CLF_TEXT(x));
-        return;
-    }
-    for (int64_t first = 0; first < M; first += block) {
-        const row_block b = { .first = first, .rows = CLF_MIN(block, M - first), .MR = MR };
-        const clf_scope scope = clf_scope_open(s, NULL, -1);
-        clf_tensor a = x; /* one plain row is its own panel */
-
-        if (MR > 1 || x.dtype != CLF_F32 || f->options->prologue != CLF_PROLOGUE_NONE) {
-            a = clf_scratch(s, CLF_F32, CLF_DIMS((b.rows + MR - 1) / MR, w->K, MR));
-            pack_rows(s, x, b, f->options, a);
-        }
-        run_block(s, a, b, w, f, y);
-        clf_scope_close(s, scope);
-    }
 }
 
 const clf_gemm_provider clf_gemm_panel = {

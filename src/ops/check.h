@@ -60,6 +60,14 @@ bool clf_activation_known(clf_activation activation);
     CLF_REQUIRE(err, clf_same_memory((y), (x)) || !clf_may_overlap((y), (x)), CLF_INVALID_ARGUMENT,                    \
                 y_name " overlaps " x_name " in part; want the same elements, or apart")
 
+/* A result y in the shape of x and its type or f32: x itself, element for element, or apart from it. */
+#define CLF_REQUIRE_WIDENED(err, y, x)                                                                                 \
+    do {                                                                                                               \
+        CLF_REQUIRE(err, clf_same_shape(y, x) && ((y).dtype == CLF_F32 || (y).dtype == (x).dtype),                     \
+                    CLF_INVALID_ARGUMENT, "y is %s; want %s, like x, or f32", CLF_TEXT(y), CLF_TEXT(x));               \
+        CLF_REQUIRE_SAME_OR_APART(err, y, "y", x, "x");                                                                \
+    } while (0)
+
 /* Offset in elements of a vector that a kernel gets as plain memory; 0 for an absent one. */
 static inline uint64_t clf_first_element(clf_tensor t)
 {

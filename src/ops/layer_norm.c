@@ -19,8 +19,7 @@ clf_status clf_layer_norm_check(clf_tensor x, clf_tensor weight, clf_tensor bias
                 "bias is %s; want the type of weight %s", CLF_TEXT(bias), CLF_TEXT(weight));
     CLF_REQUIRE(err, isfinite(eps) && eps > 0.0F, CLF_INVALID_ARGUMENT, "eps is %g; want finite, above 0", (double)eps);
     CLF_REQUIRE_TENSOR(err, y, "y");
-    CLF_REQUIRE_ALIKE(err, y, "y", x, "x");
-    CLF_REQUIRE_SAME_OR_APART(err, y, "y", x, "x");
+    CLF_REQUIRE_WIDENED(err, y, x);
     CLF_REQUIRE_APART(err, y, "y", weight, "weight");
     CLF_REQUIRE_APART(err, y, "y", bias, "bias");
     return CLF_OK;
@@ -38,7 +37,7 @@ void clf_layer_norm(clf_stream *s, clf_tensor x, clf_tensor weight, clf_tensor b
     };
     const clf_kernel_shape shape = clf_op_kernels(s);
     const clf_dtype affine = clf_present(weight) ? weight.dtype : clf_present(bias) ? bias.dtype : CLF_F32;
-    const clf_options options = clf_options_types("CLF_X", x.dtype, "CLF_W", affine, NULL);
+    const clf_options options = clf_options_types("CLF_X", x.dtype, "CLF_Y", y.dtype, "CLF_W", affine, NULL);
     const clf_kernel kernel = {
         .program = CLF_OP,
         .entry = entry[shape],

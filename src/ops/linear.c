@@ -1,7 +1,7 @@
 /* linear: y = residual + scale · act(norm(x) · Wᵀ + b).  x [..., K], W [N, K], b [N], y and residual [..., N].
  *
- * The panel provider does all of it in one product.  CLBlast multiplies dense f32 rows and nothing else, so norms and
- * casts before it are operators, and bias, activation and residual are one kernel after it. */
+ * Norms and casts before the product are operators.  The panel provider reads f32 rows where they lie and does all that
+ * follows; CLBlast multiplies dense rows and nothing else, so bias, activation and residual are one kernel after it. */
 #include <clfusion/linear.h>
 
 #include <clfusion/cast.h>
@@ -14,6 +14,8 @@
 #include "ops/linear_weight.h"
 
 #define CLF_OP "linear"
+
+#define BLOCK_BYTES (32 << 20) /* prepared rows of one block; 2048 rows at in = 4096 */
 
 /* norm_weight or norm_bias. */
 #define REQUIRE_NORM_VECTOR(err, v, name, in, y)                                                                       \
@@ -72,38 +74,39 @@ clf_status clf_linear_check(clf_tensor x, int64_t out, int64_t in, const clf_lin
     return options_check(&full, in, y, err);
 }
 
-/* ---- for a provider that only multiplies ---- */
+/* ---- x as the provider wants it ---- */
 
-/* x after the prologue, as dense f32: x itself, or scratch. */
+static bool ready(const clf_gemm_provider *provider, clf_tensor x, const clf_linear_options *o)
+{
+    return o->prologue == CLF_PROLOGUE_NONE && x.dtype == CLF_F32 && (provider->fuses || clf_is_dense(x));
+}
+
+/* x after the prologue, as dense f32 in scratch. */
 static clf_tensor prepared(clf_stream *s, clf_tensor x, const clf_linear_options *o)
 {
+    const clf_tensor f32 = clf_scratch(s, CLF_F32, clf_tensor_dims(x));
     clf_rms_gain gain = CLF_RMS_PLAIN;
-    clf_tensor f32, in;
 
-    if (o->prologue == CLF_PROLOGUE_NONE && x.dtype == CLF_F32 && clf_is_dense(x))
-        return x;
-    f32 = clf_scratch(s, CLF_F32, clf_tensor_dims(x));
-    in = x;
-    if (x.dtype != CLF_F32) {
-        clf_cast(s, x, f32);
-        in = f32;
-    }
     switch (o->prologue) {
     case CLF_PROLOGUE_NONE:
         if (x.dtype == CLF_F32)
             clf_copy(s, x, f32);
+        else
+            clf_cast(s, x, f32);
         break;
     case CLF_PROLOGUE_LAYER_NORM:
-        clf_layer_norm(s, in, o->norm_weight, o->norm_bias, o->norm_eps, f32);
+        clf_layer_norm(s, x, o->norm_weight, o->norm_bias, o->norm_eps, f32);
         break;
     case CLF_PROLOGUE_RMS_NORM:
         if (clf_present(o->norm_weight))
             gain = o->norm_one_plus ? CLF_RMS_ONE_PLUS : CLF_RMS_WEIGHT;
-        clf_rms_norm(s, in, o->norm_weight, gain, o->norm_eps, f32);
+        clf_rms_norm(s, x, o->norm_weight, gain, o->norm_eps, f32);
         break;
     }
     return f32;
 }
+
+/* ---- what follows a provider that only multiplies ---- */
 
 /* y = residual + scale · act(p + bias), p dense f32 [R, N]; p may be y. */
 static void epilogue(clf_stream *s, clf_tensor p, clf_tensor bias, const clf_linear_options *o, clf_tensor y)
@@ -131,21 +134,55 @@ static void multiply_apart(clf_stream *s, clf_tensor x, const clf_linear_weight 
     const bool bare = !clf_present(w->bias) && o->activation == CLF_ACTIVATION_NONE && !clf_present(o->residual);
     const bool direct =
         y.dtype == CLF_F32 && clf_is_dense(y) && !(clf_present(o->residual) && clf_same_memory(o->residual, y));
-    const clf_scope scope = clf_scope_open(s, NULL, -1);
-    const clf_tensor rows = prepared(s, x, o);
     const clf_tensor p = direct ? y : clf_scratch(s, CLF_F32, clf_tensor_dims(y));
 
-    w->provider->run(s, rows, &w->w, &nothing, p);
+    w->provider->run(s, x, &w->w, &nothing, p);
     if (!bare || !direct)
         epilogue(s, p, w->bias, o, y);
+}
+
+static void multiply(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const clf_linear_options *o, clf_tensor y)
+{
+    const clf_gemm_fusion fusion = { .options = o, .bias = w->bias };
+    const clf_scope scope = clf_scope_open(s, NULL, -1);
+
+    if (!ready(w->provider, x, o))
+        x = prepared(s, x, o);
+    if (w->provider->fuses)
+        w->provider->run(s, x, &w->w, &fusion, y);
+    else
+        multiply_apart(s, x, w, o, y);
     clf_scope_close(s, scope);
+}
+
+/* Rows that must be prepared go in halves until one fits into a block, so that any number takes bounded scratch. */
+static void multiply_blocks(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const clf_linear_options *o,
+                            clf_tensor y)
+{
+    int axis = 0;
+
+    while (axis < x.rank - 1 && x.dim[axis] == 1)
+        axis++;
+    if (ready(w->provider, x, o) || axis == x.rank - 1 ||
+        clf_element_count(x) <= BLOCK_BYTES / (int64_t)sizeof(float)) {
+        multiply(s, x, w, o, y);
+        return;
+    }
+    const int64_t half[2] = { x.dim[axis] / 2, x.dim[axis] - x.dim[axis] / 2 };
+    for (int i = 0; i < 2; i++) {
+        const int64_t first = i * half[0];
+        clf_linear_options part = *o;
+
+        if (clf_present(o->residual))
+            part.residual = clf_slice(s, o->residual, axis, first, half[i]);
+        multiply_blocks(s, clf_slice(s, x, axis, first, half[i]), w, &part, clf_slice(s, y, axis, first, half[i]));
+    }
 }
 
 void clf_linear(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const clf_linear_options *options,
                 clf_tensor y)
 {
     clf_linear_options full = clf_linear_options_default();
-    const clf_gemm_fusion fusion = { .options = &full, .bias = w->bias };
 
     if (!clf_op_enter(s) || !clf_op_passed(s, clf_linear_check(x, w->w.N, w->w.K, options, y, clf_op_error(s))))
         return;
@@ -157,8 +194,5 @@ void clf_linear(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const c
     }
     if (clf_element_count(y) == 0)
         return;
-    if (w->provider->fuses)
-        w->provider->run(s, x, &w->w, &fusion, y);
-    else
-        multiply_apart(s, x, w, &full, y);
+    multiply_blocks(s, x, w, &full, y);
 }

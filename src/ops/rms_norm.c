@@ -24,8 +24,7 @@ clf_status clf_rms_norm_check(clf_tensor x, clf_tensor weight, clf_rms_gain gain
         CLF_REQUIRE_VECTOR(err, weight, "weight", x, "x");
     CLF_REQUIRE(err, isfinite(eps) && eps > 0.0F, CLF_INVALID_ARGUMENT, "eps is %g; want finite, above 0", (double)eps);
     CLF_REQUIRE_TENSOR(err, y, "y");
-    CLF_REQUIRE_ALIKE(err, y, "y", x, "x");
-    CLF_REQUIRE_SAME_OR_APART(err, y, "y", x, "x");
+    CLF_REQUIRE_WIDENED(err, y, x);
     CLF_REQUIRE_APART(err, y, "y", weight, "weight");
     return CLF_OK;
 }
@@ -42,7 +41,7 @@ void clf_rms_norm(clf_stream *s, clf_tensor x, clf_tensor weight, clf_rms_gain g
     };
     const clf_kernel_shape shape = clf_op_kernels(s);
     const clf_dtype weights = clf_present(weight) ? weight.dtype : CLF_F32;
-    const clf_options options = clf_options_types("CLF_X", x.dtype, "CLF_W", weights, NULL);
+    const clf_options options = clf_options_types("CLF_X", x.dtype, "CLF_Y", y.dtype, "CLF_W", weights, NULL);
     const clf_kernel kernel = {
         .program = CLF_OP,
         .entry = entry[shape],

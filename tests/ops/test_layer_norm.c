@@ -88,6 +88,22 @@ static void rows_of_equal_entries_give_the_bias(void **state)
         assert_true(fabs(got[i] - bias[i % 96]) <= 1e-6 * fmax(1, fabs(bias[i % 96])));
 }
 
+/* The result in f32 keeps what rounding to the type of x would lose. */
+static void rows_of_a_half_type_may_come_out_as_f32(void **state)
+{
+    clf_test *t = *state;
+
+    for (size_t d = 0; d < CLF_COUNT(clf_ops_types); d++) {
+        const clf_tensor x = clf_test_normal(t, clf_ops_types[d], CLF_DIMS(3, 67));
+        const clf_tensor w = clf_test_normal(t, CLF_F32, CLF_DIMS(67));
+        const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(3, 67));
+        const clf_expected want = clf_ref_layer_norm(t, x, w, none, 1e-5F);
+
+        clf_layer_norm(t->stream, x, w, none, 1e-5F, y);
+        clf_test_within(t, y, want.value, want.bound);
+    }
+}
+
 static void nan_and_inf_stay_in_their_rows(void **state)
 {
     clf_test *t = *state;
@@ -192,7 +208,7 @@ static void the_check_names_what_is_wrong(void **state)
     CLF_OPS_REFUSES(clf_layer_norm_check(x, w, w, INFINITY, x, &err), CLF_INVALID_ARGUMENT,
                     "layer_norm: eps is inf; want finite, above 0");
     CLF_OPS_REFUSES(clf_layer_norm_check(x, w, w, 1e-5F, CLF_OPS_SHAPE(CLF_F16, 3, 2, 8), &err), CLF_INVALID_ARGUMENT,
-                    "layer_norm: y is f16[3, 2, 8]; want f16[2, 3, 8], like x");
+                    "layer_norm: y is f16[3, 2, 8]; want f16[2, 3, 8], like x, or f32");
     CLF_OPS_REFUSES(clf_layer_norm_check(memory, w, w, 1e-5F, clf_ops_at(CLF_F16, 66, CLF_DIMS(2, 3, 8)), &err),
                     CLF_INVALID_ARGUMENT, "layer_norm: y overlaps x in part; want the same elements, or apart");
     CLF_OPS_REFUSES(clf_layer_norm_check(x, clf_ops_at(CLF_F16, 80, CLF_DIMS(8)), none, 1e-5F, memory, &err),
@@ -227,6 +243,7 @@ int main(void)
         CLF_TEST(eps_of_1e_12_is_not_lost),
         CLF_TEST(rows_of_equal_entries_give_the_bias),
         CLF_TEST(nan_and_inf_stay_in_their_rows),
+        CLF_TEST(rows_of_a_half_type_may_come_out_as_f32),
         CLF_TEST(in_place_equals_out_of_place_bit_for_bit),
         CLF_TEST(a_view_leaves_its_neighbours_untouched),
         CLF_TEST(a_batch_of_two_equals_two_of_one_bit_for_bit),

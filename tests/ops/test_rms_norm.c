@@ -162,6 +162,22 @@ static void a_failed_stream_stays_silent(void **state)
     clf_ops_untouched(t, y);
 }
 
+/* The result in f32 keeps what rounding to the type of x would lose. */
+static void rows_of_a_half_type_may_come_out_as_f32(void **state)
+{
+    clf_test *t = *state;
+
+    for (size_t d = 0; d < CLF_COUNT(clf_ops_types); d++) {
+        const clf_tensor x = clf_test_normal(t, clf_ops_types[d], CLF_DIMS(3, 67));
+        const clf_tensor w = clf_test_normal(t, CLF_F32, CLF_DIMS(67));
+        const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(3, 67));
+        const clf_expected want = clf_ref_rms_norm(t, x, w, CLF_RMS_WEIGHT, 1e-5F);
+
+        clf_rms_norm(t->stream, x, w, CLF_RMS_WEIGHT, 1e-5F, y);
+        clf_test_within(t, y, want.value, want.bound);
+    }
+}
+
 static void the_check_names_what_is_wrong(void **state)
 {
     const clf_tensor x = CLF_OPS_SHAPE(CLF_F16, 1, 64, 4096), w = CLF_OPS_SHAPE(CLF_F32, 4096);
@@ -189,8 +205,8 @@ static void the_check_names_what_is_wrong(void **state)
                     "rms_norm: eps is 0; want finite, above 0");
     CLF_OPS_REFUSES(clf_rms_norm_check(x, w, CLF_RMS_WEIGHT, NAN, x, &err), CLF_INVALID_ARGUMENT,
                     "rms_norm: eps is nan; want finite, above 0");
-    CLF_OPS_REFUSES(clf_rms_norm_check(x, w, CLF_RMS_WEIGHT, 1e-6F, CLF_OPS_SHAPE(CLF_F32, 1, 64, 4096), &err),
-                    CLF_INVALID_ARGUMENT, "rms_norm: y is f32[1, 64, 4096]; want f16[1, 64, 4096], like x");
+    CLF_OPS_REFUSES(clf_rms_norm_check(x, w, CLF_RMS_WEIGHT, 1e-6F, CLF_OPS_SHAPE(CLF_BF16, 1, 64, 4096), &err),
+                    CLF_INVALID_ARGUMENT, "rms_norm: y is bf16[1, 64, 4096]; want f16[1, 64, 4096], like x, or f32");
     CLF_OPS_REFUSES(
         clf_rms_norm_check(memory, none, CLF_RMS_PLAIN, 1e-6F, clf_ops_at(CLF_F16, 80, CLF_DIMS(3, 8)), &err),
         CLF_INVALID_ARGUMENT, "rms_norm: y overlaps x in part; want the same elements, or apart");
@@ -211,6 +227,7 @@ int main(void)
         CLF_TEST(views_on_both_sides_leave_the_neighbours_untouched),
         CLF_TEST(a_batch_of_two_equals_two_of_one_bit_for_bit),
         CLF_TEST(rows_beyond_the_number_of_groups_are_reached),
+        CLF_TEST(rows_of_a_half_type_may_come_out_as_f32),
         CLF_TEST(a_failed_stream_stays_silent),
     };
     const struct CMUnitTest checks[] = { cmocka_unit_test(the_check_names_what_is_wrong) };
