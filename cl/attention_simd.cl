@@ -69,6 +69,15 @@ V_READY(clf_attention_values, CLF_V)
 #define CLF_FOUR(t, x, at)                                                                                             \
     (float4)(CLF_LOAD(t)(x, at), CLF_LOAD(t)(x, (at) + 1), CLF_LOAD(t)(x, (at) + 2), CLF_LOAD(t)(x, (at) + 3))
 
+/* Fetches `count` rows, which may lie pages apart: no hardware follows them.  Keys of the next tile come while this one's
+ * are used, values while the scores are made. */
+#define CLF_ATTENTION_FETCH(x, step, count, width)                                                                     \
+    do {                                                                                                               \
+        for (uint i = 0; i < (count); i++)                                                                             \
+            for (uint c = 0; c < (width); c += 64 / sizeof(*(x)))                                                      \
+                CLF_FETCH((x) + i * (step) + c);                                                                       \
+    } while (0)
+
 /* s[i] = <k[i], asked> for STEP keys; those from `count` on repeat the last. */
 static inline void clf_attention_dot(K_SPACE const float *k, ulong step, uint count, uint D, const clf_fv *asked,
                                      clf_fv *s)
@@ -425,6 +434,8 @@ kernel void clf_attention_simd_rows(CLF_ATTENTION_ARGUMENTS)
 
             if (partial && !clf_attention_bias(&x, j0, count, mask, groups, bias))
                 continue;
+            CLF_ATTENTION_FETCH(keys + (j0 + count) * kt, kt, min((uint)TILE, x.most - j0 - count), D);
+            CLF_ATTENTION_FETCH(values + j0 * vt, vt, count, E);
             clf_attention_score(keys + j0 * kt, kt, count, D, asked, partial, bias, room, s);
             clf_attention_softmax(count, s, top, total, factor);
             V_SPACE const float *rows_of_v = clf_attention_values(values + j0 * vt, &step, count, E, room);

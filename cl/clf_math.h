@@ -3,6 +3,8 @@
  * CLF_VEC     floats in a clf_fv: 16 (default), 8 or 4.
  * CLF_USE_MAD for devices that emulate fma.  mad may round twice, so nothing here relies on one rounding alone.
  *
+ * CLF_POCL    for pocl, whose prefetch() does nothing (3.1, 2026-11); rusticl knows no __builtin_prefetch.
+ *
  * A type name t is f32, f16 or bf16, also through a macro such as -DCLF_X=f16.  Accesses need the alignment of one
  * element; stores go to global memory.  Neither cl_khr_fp16 nor any other extension is needed.
  *
@@ -40,6 +42,13 @@ typedef struct __attribute__((packed, aligned(2))) {
 #define CLF_FMA(a, b, c) mad(a, b, c)
 #else
 #define CLF_FMA(a, b, c) fma(a, b, c)
+#endif
+
+/* Fetches the cache line of an element.  A hint, which reads nothing: it may point behind the end. */
+#ifdef CLF_POCL
+#define CLF_FETCH(at) __builtin_prefetch((private const void *)(size_t)(at))
+#else
+#define CLF_FETCH(at) prefetch((at), 1)
 #endif
 
 /* ---- elements: CLF_TYPE(t), CLF_LOAD(t)(ptr, i), CLF_STORE(t)(ptr, i, v); CLF_LOADV and CLF_STOREV move CLF_VEC ---- */

@@ -19,19 +19,11 @@
  * the epilogue's operands, never on M, MR, batch, block or the place of the row.
  *
  * CLF_PANEL_BATCH  the most tiles of an item
- * CLF_POCL         set for pocl, whose prefetch() does nothing (3.1, 2026-11); rusticl knows no __builtin_prefetch
  *
  * y and the residual have type CLF_Y and are placed by clf_rows; nothing outside their logical rows and columns is
  * touched.  y may be the residual. */
 
 #define NR (2 * CLF_VEC)
-
-/* A hint, which reads nothing: it may point behind the last panel. */
-#ifdef CLF_POCL
-#define CLF_PANEL_FETCH(at) __builtin_prefetch((private const void *)(size_t)(at))
-#else
-#define CLF_PANEL_FETCH(at) prefetch((at), 1)
-#endif
 
 /* One row of the result: the NR values v, of which columns exist, joined with the residual and stored. */
 static inline void clf_panel_store_row(const clf_fv *v, uint columns, uint has_residual, float scale,
@@ -110,8 +102,8 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
                 _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) sum[i] = tile[p - first][i];                     \
                 for (ulong k = begin; k < end; k++, v += NR, ahead += bytes) {                                         \
                     const clf_fv w0 = CLF_LOADV(CLF_W)(v, 0), w1 = CLF_LOADV(CLF_W)(v, CLF_VEC);                       \
-                    CLF_PANEL_FETCH(ahead);                                                                            \
-                    CLF_PANEL_FETCH(ahead + bytes / 2);                                                                \
+                    CLF_FETCH(ahead);                                                                            \
+                    CLF_FETCH(ahead + bytes / 2);                                                                \
                     _Pragma("unroll") for (uint i = 0; i < (MR); i++) {                                                \
                         sum[2 * i] = CLF_FMA((clf_fv)(from[i][k]), w0, sum[2 * i]);                                    \
                         sum[2 * i + 1] = CLF_FMA((clf_fv)(from[i][k]), w1, sum[2 * i + 1]);                            \
@@ -146,7 +138,7 @@ kernel void clf_panel_mr1(CLF_PANEL_ARGUMENTS)
     for (uint k = 0; k < K; k++) {
         const clf_fv a = x[k];
         if (SPAN == 1)
-            CLF_PANEL_FETCH((global const uchar *)(from[0] + (ulong)k * NR + AHEAD));
+            CLF_FETCH((global const uchar *)(from[0] + (ulong)k * NR + AHEAD));
         _Pragma("unroll") for (uint i = 0; i < SPAN; i++) {
             sum[2 * i] = CLF_FMA(a, CLF_LOADV(CLF_W)(from[i], (ulong)k * NR), sum[2 * i]);
             sum[2 * i + 1] = CLF_FMA(a, CLF_LOADV(CLF_W)(from[i], (ulong)k * NR + CLF_VEC), sum[2 * i + 1]);

@@ -2,14 +2,23 @@
 #include "shims.h"
 
 #include <pthread.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <clfusion/memory.h>
 
+#include "core/size.h"
+
 static const clf_cl_table *real;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static clf_shim_counts counts;
+static const char *called[1 << 16]; /* names, the first at 0 */
+static struct {
+    const char *memory;
+    size_t bytes;
+    long reads;
+} watched;
 static struct {
     long k, calls, allocation_k, allocations, enqueued_after;
     bool from, allocation_from;
@@ -32,6 +41,8 @@ static cl_int verdict(const char *name, cl_int code)
     cl_int result = CL_SUCCESS;
 
     pthread_mutex_lock(&lock);
+    if (plan.calls < (long)CLF_COUNT(called))
+        called[plan.calls] = name;
     plan.calls++;
     if (plan.only != NULL && strcmp(plan.only, name) == 0)
         result = plan.only_code;
@@ -50,6 +61,13 @@ static void enqueued(void)
     if (plan.failed != NULL)
         plan.enqueued_after++;
     pthread_mutex_unlock(&lock);
+}
+
+static bool is_watched(const void *host)
+{
+    const uintptr_t at = (uintptr_t)host, from = (uintptr_t)watched.memory;
+
+    return at >= from && at - from < watched.bytes;
 }
 
 #define FAIL(name, code)                                                                                               \
@@ -250,6 +268,7 @@ static cl_int enqueue_read(cl_command_queue q, cl_mem m, cl_bool blocking, size_
     cl_int code;
 
     FAIL("clEnqueueReadBuffer", CL_OUT_OF_RESOURCES);
+    count(&watched.reads, is_watched(host));
     code = real->EnqueueReadBuffer(q, m, blocking, offset, bytes, host, n, wait, event);
     count(&counts.events, event != NULL && code == CL_SUCCESS);
     enqueued();
@@ -316,6 +335,8 @@ static bool refuse_allocation(void)
     plan.allocations++;
     refused = plan.allocation_k > 0 &&
               (plan.allocations == plan.allocation_k || (plan.allocation_from && plan.allocations > plan.allocation_k));
+    if (refused && plan.failed == NULL)
+        plan.failed = "allocation";
     pthread_mutex_unlock(&lock);
     return refused;
 }
@@ -413,13 +434,19 @@ bool clf_shims_balanced(const clf_shim_counts *before)
            counts.allocations == before->allocations;
 }
 
+static void start_anew(void)
+{
+    plan.failed = NULL;
+    plan.enqueued_after = watched.reads = 0;
+}
+
 void clf_shims_fail_cl(long k, bool from)
 {
     pthread_mutex_lock(&lock);
     plan.k = k;
     plan.from = from;
-    plan.calls = plan.enqueued_after = 0;
-    plan.failed = NULL;
+    plan.calls = 0;
+    start_anew();
     pthread_mutex_unlock(&lock);
 }
 
@@ -429,6 +456,7 @@ void clf_shims_fail_allocation(long k, bool from)
     plan.allocation_k = k;
     plan.allocation_from = from;
     plan.allocations = 0;
+    start_anew();
     pthread_mutex_unlock(&lock);
 }
 
@@ -442,6 +470,11 @@ long clf_shims_allocations(void)
     return plan.allocations;
 }
 
+const char *clf_shims_called(long k)
+{
+    return k >= 1 && k <= plan.calls && k <= (long)CLF_COUNT(called) ? called[k - 1] : "";
+}
+
 const char *clf_shims_failed(void)
 {
     return plan.failed;
@@ -450,6 +483,18 @@ const char *clf_shims_failed(void)
 long clf_shims_enqueued_after(void)
 {
     return plan.enqueued_after;
+}
+
+void clf_shims_watch(const void *memory, size_t bytes)
+{
+    watched.memory = memory;
+    watched.bytes = bytes;
+    watched.reads = 0;
+}
+
+long clf_shims_watched_reads(void)
+{
+    return watched.reads;
 }
 
 void clf_shims_fail_named(const char *name, cl_int code)

@@ -27,10 +27,15 @@ bool clf_shims_balanced(const clf_shim_counts *before); /* the same objects and 
 void clf_shims_fail_cl(long k, bool from);
 /* The same for host allocations. */
 void clf_shims_fail_allocation(long k, bool from);
-long clf_shims_calls(void);          /* OpenCL calls since clf_shims_fail_cl */
-long clf_shims_allocations(void);    /* host allocations since clf_shims_fail_allocation */
-const char *clf_shims_failed(void);  /* name of the OpenCL call that was made to fail; NULL: none */
-long clf_shims_enqueued_after(void); /* commands enqueued after the failure */
+long clf_shims_calls(void);           /* OpenCL calls since clf_shims_fail_cl */
+long clf_shims_allocations(void);     /* host allocations since clf_shims_fail_allocation */
+const char *clf_shims_called(long k); /* name of OpenCL call k since clf_shims_fail_cl; "" beyond the first 65536 */
+const char *clf_shims_failed(void);   /* name of the OpenCL call that was made to fail, or "allocation"; NULL: none */
+long clf_shims_enqueued_after(void);  /* commands enqueued after the failure */
+
+/* Reads into this host memory, counted since the last clf_shims_fail_cl or clf_shims_fail_allocation. */
+void clf_shims_watch(const void *memory, size_t bytes);
+long clf_shims_watched_reads(void);
 
 /* Only failures of this code and call, for one path: NULL, 0 ends it. */
 void clf_shims_fail_named(const char *name, cl_int code);

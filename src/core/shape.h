@@ -19,7 +19,11 @@ bool clf_shape_valid(clf_tensor t);
 /* Bytes from the first to behind the last element; 0 without elements; false when it overflows. */
 bool clf_extent_bytes(clf_tensor t, uint64_t *bytes);
 
-/* Tensors whose byte ranges in the same memory meet. */
+/* Every element has a place of its own.  False also for strides that interleave without meeting, such as 2 and 3. */
+bool clf_elements_apart(clf_tensor t);
+
+/* False when no byte belongs to both: other memory, ranges of bytes that do not meet, or other columns of rows with the
+ * same pitch, wherever each begins.  True may be said of rows with different pitches that do not meet. */
 bool clf_may_overlap(clf_tensor a, clf_tensor b);
 
 clf_dims clf_tensor_dims(clf_tensor t);

@@ -179,6 +179,8 @@ bool clf_extent_bytes(clf_tensor t, uint64_t *bytes)
         *bytes = 0;
         return true;
     }
+    if (t.rank > CLF_MAX_RANK)
+        return false;
     for (int32_t i = 0; i < t.rank; i++) {
         uint64_t step;
 
@@ -189,6 +191,73 @@ bool clf_extent_bytes(clf_tensor t, uint64_t *bytes)
     return clf_size_mul(last, clf_dtype_bytes(t.dtype), bytes);
 }
 
+bool clf_elements_apart(clf_tensor t)
+{
+    uint64_t below = 0; /* distance of the last element from the first, in the dimensions done so far */
+
+    if (clf_element_count(t) <= 0)
+        return true;
+    /* By rising stride, each steps over all below it. */
+    for (int32_t done = 0; done < t.rank; done++) {
+        int32_t next = -1;
+        uint64_t span;
+
+        for (int32_t i = t.rank - 1; i >= 0; i--)
+            if (t.dim[i] > 1 && (next < 0 || t.stride[i] < t.stride[next]))
+                next = i;
+        if (next < 0)
+            return true;
+        if (t.stride[next] < 0 || (uint64_t)t.stride[next] <= below ||
+            !clf_size_mul((uint64_t)(t.dim[next] - 1), (uint64_t)t.stride[next], &span) ||
+            !clf_size_add(below, span, &below))
+            return false;
+        t.dim[next] = 1;
+    }
+    return true;
+}
+
+static uint64_t common_divisor(uint64_t a, uint64_t b)
+{
+    while (b != 0) {
+        const uint64_t rest = a % b;
+
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* A tensor as equal runs of bytes without gaps, any two of which begin a multiple of *step apart; 0: it is one run.
+ * The extent of t is known to fit into 64 bits. */
+static uint64_t run_bytes(clf_tensor t, uint64_t *step)
+{
+    uint64_t run = clf_dtype_bytes(t.dtype);
+    int32_t i = t.rank - 1;
+
+    for (; i >= 0 && (t.dim[i] == 1 || (uint64_t)t.stride[i] * clf_dtype_bytes(t.dtype) == run); i--)
+        run *= (uint64_t)t.dim[i];
+    for (*step = 0; i >= 0; i--)
+        if (t.dim[i] != 1)
+            *step = common_divisor(*step, (uint64_t)t.stride[i] * clf_dtype_bytes(t.dtype));
+    return run;
+}
+
+/* Other columns of the same rows, as parts of one product are: their bytes interleave, their elements are apart.  All
+ * runs of both begin a multiple of one step apart, but for the distance of the first two, so runs that do not meet
+ * modulo the step meet nowhere. */
+static bool lie_beside(clf_tensor a, clf_tensor b)
+{
+    uint64_t a_step, b_step;
+    const uint64_t a_run = run_bytes(a, &a_step), b_run = run_bytes(b, &b_step);
+    const uint64_t step = common_divisor(a_step, b_step);
+
+    if (step == 0)
+        return false;
+    const uint64_t rest = (CLF_MAX(a.offset, b.offset) - CLF_MIN(a.offset, b.offset)) % step;
+    const uint64_t first = a.offset <= b.offset ? a_run : b_run, second = a.offset <= b.offset ? b_run : a_run;
+    return rest >= first && second <= step - rest;
+}
+
 bool clf_may_overlap(clf_tensor a, clf_tensor b)
 {
     uint64_t a_bytes, b_bytes;
@@ -197,24 +266,11 @@ bool clf_may_overlap(clf_tensor a, clf_tensor b)
         return false;
     if (!clf_extent_bytes(a, &a_bytes) || !clf_extent_bytes(b, &b_bytes))
         return true;
-    /* Column slices of the same rows interleave without meeting. */
-    if (a.rank >= 2 && a.rank == b.rank && a.dtype == b.dtype && a_bytes > 0 && b_bytes > 0) {
-        const uint64_t row = (uint64_t)a.stride[a.rank - 2] * clf_dtype_bytes(a.dtype);
-        const uint64_t a_width = (uint64_t)a.dim[a.rank - 1] * clf_dtype_bytes(a.dtype);
-        const uint64_t b_width = (uint64_t)b.dim[b.rank - 1] * clf_dtype_bytes(b.dtype);
-
-        if (row > 0 && a.stride[a.rank - 2] == b.stride[b.rank - 2]) {
-            bool rows = true;
-            const uint64_t a_column = a.offset % row, b_column = b.offset % row;
-
-            for (int32_t i = 0; i + 2 < a.rank; i++)
-                rows = rows && a.stride[i] % a.stride[a.rank - 2] == 0 && b.stride[i] % b.stride[b.rank - 2] == 0;
-            if (rows && a_column + a_width <= row && b_column + b_width <= row &&
-                (a_column + a_width <= b_column || b_column + b_width <= a_column))
-                return false;
-        }
-    }
-    return a_bytes > 0 && b_bytes > 0 && a.offset < b.offset + b_bytes && b.offset < a.offset + a_bytes;
+    if (a_bytes == 0 || b_bytes == 0)
+        return false;
+    if (a.offset <= b.offset ? b.offset - a.offset >= a_bytes : a.offset - b.offset >= b_bytes)
+        return false;
+    return !lie_beside(a, b);
 }
 
 bool clf_host_present(clf_host_tensor t)

@@ -119,9 +119,8 @@ static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, con
     }
     const int64_t MR = tile_height(M);
     const launch_plan p = plan_of(s, M, MR, w);
-    clf_format(options.text, sizeof options.text, "-DCLF_W=%s -DCLF_Y=%s -DCLF_PANEL_BATCH=%u%s",
-               clf_dtype_name(w->storage), clf_dtype_name(y.dtype), (unsigned)most_tiles(ctx),
-               ctx->pocl ? " -DCLF_POCL" : "");
+    clf_format(options.text, sizeof options.text, "-DCLF_W=%s -DCLF_Y=%s -DCLF_PANEL_BATCH=%u",
+               clf_dtype_name(w->storage), clf_dtype_name(y.dtype), (unsigned)most_tiles(ctx));
     const clf_kernel kernel = { .program = "panel",
                                 .entry = p.entry,
                                 .options = options.text,

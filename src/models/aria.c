@@ -70,6 +70,7 @@ static clf_status read_counts(const clf_builder *b, clf_pool_spec *spec, clf_err
 static clf_status read_attention(const clf_builder *b, int64_t C, clf_attention_pool_desc *pool, clf_error *err)
 {
     clf_linear_layer key = { .bias = { 0 } }, value = key;
+    const char *key_of_heads = "vision_config.num_attention_heads";
     int64_t heads = 16; /* of the published tower */
 
     CLF_TRY(clf_build_linear(b, ATTENTION "q_proj", false, C, "the columns of " PROJECTOR "query",
@@ -78,8 +79,8 @@ static clf_status read_attention(const clf_builder *b, int64_t C, clf_attention_
     CLF_TRY(clf_build_linear(b, ATTENTION "v_proj", false, C, "the columns of " PROJECTOR "query", &value, err));
     pool->key_projection = key.weight;
     pool->value_projection = value.weight;
-    CLF_TRY(clf_build_pool_heads(b, "vision_config.num_attention_heads", &heads, err));
-    CLF_TRY(clf_build_multihead(b, ATTENTION "multihead_attn", heads, &pool->attention, err));
+    CLF_TRY(clf_build_pool_heads(b, &key_of_heads, &heads, err));
+    CLF_TRY(clf_build_multihead(b, ATTENTION "multihead_attn", key_of_heads, heads, &pool->attention, err));
     CLF_TRY(clf_build_linear(b, ATTENTION "linear", true, C, "the columns of " PROJECTOR "query",
                              &pool->attention.dense, err));
     CLF_TRY(clf_build_norm(b, ATTENTION "layer_norm", CLF_NORM_LAYER, C, 1e-5, &pool->attention.norm, err));

@@ -73,8 +73,8 @@ clf_status clf_build_norm(const clf_builder *b, const char *name, clf_norm_kind 
                           clf_norm_desc *norm, clf_error *err);
 
 /* torch.nn.MultiheadAttention: NAME.in_proj_weight [3 D, D], NAME.in_proj_bias [3 D], NAME.out_proj.{weight, bias}; or
- * with other widths of keys and values NAME.{q,k,v}_proj_weight in place of the first. */
-clf_status clf_build_multihead(const clf_builder *b, const char *name, int64_t heads,
+ * with other widths of keys and values NAME.{q,k,v}_proj_weight in place of the first.  `key` is where heads come from. */
+clf_status clf_build_multihead(const clf_builder *b, const char *name, const char *key, int64_t heads,
                                clf_attention_layer_desc *attention, clf_error *err);
 
 /* An error unless heads is above 0 and divides the rows of the q of an attention; `key` is where heads come from. */

@@ -100,8 +100,8 @@ static clf_status read_packed(const clf_builder *b, const char *name, clf_attent
     return CLF_OK;
 }
 
-clf_status clf_build_multihead(const clf_builder *b, const char *name, int64_t heads, clf_attention_layer_desc *a,
-                               clf_error *err)
+clf_status clf_build_multihead(const clf_builder *b, const char *name, const char *key, int64_t heads,
+                               clf_attention_layer_desc *a, clf_error *err)
 {
     char part[NAME_BYTES];
     clf_host_tensor bias;
@@ -116,7 +116,7 @@ clf_status clf_build_multihead(const clf_builder *b, const char *name, int64_t h
     a->v.bias = clf_build_rows(bias, 2 * D, D);
     clf_format(part, sizeof part, "%s.out_proj", name);
     CLF_TRY(clf_build_linear(b, part, true, D, "the width of the attention", &a->out, err));
-    return clf_build_heads(b, "the number of heads", heads, a, err);
+    return clf_build_heads(b, key, heads, a, err);
 }
 
 void clf_build_count_linear(clf_model *m, const clf_linear_layer *layer, clf_dtype storage)

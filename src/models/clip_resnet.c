@@ -21,6 +21,7 @@ static clf_status build(const clf_builder *b, clf_model *m, clf_error *err)
 
     CLF_TRY(clf_build_tensor(b, POOL "positional_embedding", 2, &pool->positions, err));
     const int64_t C = pool->positions.dim[1];
+    const char *key = "heads";
     int64_t heads = C % 64 == 0 ? C / 64 : 0;
 
     spec.rows = pool->positions.dim[0] - 1;
@@ -32,8 +33,8 @@ static clf_status build(const clf_builder *b, clf_model *m, clf_error *err)
     CLF_TRY(clf_build_linear(b, POOL "v_proj", true, C, "the columns of " POOL "positional_embedding", &a->v, err));
     CLF_TRY(clf_build_linear(b, POOL "c_proj", true, a->v.weight.dim[0], "the rows of " POOL "v_proj.weight", &a->out,
                              err));
-    CLF_TRY(clf_build_pool_heads(b, NULL, &heads, err));
-    CLF_TRY(clf_build_heads(b, "heads", heads, a, err));
+    CLF_TRY(clf_build_pool_heads(b, &key, &heads, err));
+    CLF_TRY(clf_build_heads(b, key, heads, a, err));
     return clf_build_head(b, &spec, m, err);
 }
 

@@ -20,13 +20,14 @@ static clf_status build(const clf_builder *b, clf_model *m, clf_error *err)
     /* 1e-12: torch.nn.functional.normalize. */
     clf_head_spec spec = { .pool = clf_build_pool_desc(b), .first_apart = true, .eps = 1e-12 };
     clf_attention_pool_desc *pool = &spec.pool;
+    const char *key = "vision_cfg.attn_pooler_heads";
     int64_t heads = 8;
 
     CLF_TRY(clf_build_tensor(b, POOL "query", 2, &pool->queries, err));
     const int64_t D = pool->queries.dim[1];
 
-    CLF_TRY(clf_build_pool_heads(b, "vision_cfg.attn_pooler_heads", &heads, err));
-    CLF_TRY(clf_build_multihead(b, POOL "attn", heads, &pool->attention, err));
+    CLF_TRY(clf_build_pool_heads(b, &key, &heads, err));
+    CLF_TRY(clf_build_multihead(b, POOL "attn", key, heads, &pool->attention, err));
     CLF_TRY(clf_build_norm(b, POOL "ln_q", CLF_NORM_LAYER, D, 1e-5, &pool->attention.norm, err));
     CLF_TRY(
         clf_build_norm(b, POOL "ln_k", CLF_NORM_LAYER, pool->attention.k.weight.dim[1], 1e-5, &pool->input_norm, err));

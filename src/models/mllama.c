@@ -130,7 +130,7 @@ static clf_status read_heads(const clf_builder *b, const char *prefix, double ep
                         "values; want multiples of %" PRId64 ", the width of q_norm, and the last two equal",
                         b->family, prefix, q, k, a->v.weight.dim[0], D);
     a->kv_heads = (int32_t)(k / D);
-    CLF_TRY(clf_build_heads(b, "the number of heads", q / D, a, err));
+    CLF_TRY(clf_build_heads(b, "text_config.num_attention_heads", q / D, a, err));
     CLF_TRY(clf_build_width(b, "text_config.num_attention_heads", q / D, "the rows of q_proj over q_norm's", err));
     CLF_TRY(clf_build_width(b, "text_config.num_key_value_heads", k / D, "the rows of k_proj over k_norm's", err));
     CLF_TRY(read_norm(b, prefix, "cross_attn.q_norm", D, eps, &a->q_norm, err));

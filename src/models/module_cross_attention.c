@@ -267,7 +267,7 @@ static clf_status build_fusion(const clf_builder *b, clf_model *m, clf_error *er
     desc.layer_count = 1;
     CLF_TRY(read_eps(b, &eps, err));
     CLF_TRY(clf_config_int(b->config, "nhead", &heads, err));
-    CLF_TRY(clf_build_multihead(b, "cross_attn", heads, &layer.attention, err));
+    CLF_TRY(clf_build_multihead(b, "cross_attn", "nhead", heads, &layer.attention, err));
     const int64_t D = layer.attention.q.weight.dim[1];
 
     CLF_TRY(clf_build_width(b, "d_model", D, "the width of cross_attn", err));

@@ -180,7 +180,7 @@ static clf_status read_compressor(const clf_builder *b, clf_resampler_desc *desc
 
     desc->residual = false;
     CLF_TRY(clf_config_int(b->config, "num_heads", &heads, err));
-    return clf_build_multihead(b, "cross_attn", heads, &layers[0].cross, err);
+    return clf_build_multihead(b, "cross_attn", "num_heads", heads, &layers[0].cross, err);
 }
 
 /* ---- simplified_qformer ---- */
@@ -212,7 +212,7 @@ static clf_status read_qformer(const clf_builder *b, clf_resampler_desc *desc, c
 
         clf_format(layer, sizeof layer, "layers.%d.", (int)i);
         clf_format(name, sizeof name, "%sself_attn", layer);
-        CLF_TRY(clf_build_multihead(b, name, heads, &l->self, err));
+        CLF_TRY(clf_build_multihead(b, name, "num_heads", heads, &l->self, err));
         CLF_TRY(read_norm(b, layer, "self_norm", D, &l->self.norm, err));
         clf_format(name, sizeof name, "%scross_attn.", layer);
         CLF_TRY(read_cross(b, name, D, &l->cross, err));

@@ -19,13 +19,13 @@ clf_attention_pool_desc clf_build_pool_desc(const clf_builder *b)
     return desc;
 }
 
-clf_status clf_build_pool_heads(const clf_builder *b, const char *key, int64_t *heads, clf_error *err)
+clf_status clf_build_pool_heads(const clf_builder *b, const char **key, int64_t *heads, clf_error *err)
 {
-    const bool missing = *heads == 0 && !clf_config_has(b->config, "heads");
+    const bool given = clf_config_has(b->config, "heads"), missing = *heads == 0 && !given;
 
-    if (key != NULL)
-        CLF_TRY(clf_config_int(b->config, key, heads, err));
-    CLF_TRY(clf_config_int(b->config, "heads", heads, err));
+    if (given)
+        *key = "heads";
+    CLF_TRY(clf_config_int(b->config, *key, heads, err));
     if (missing)
         return CLF_FAIL(err, CLF_BAD_FILE, "%s: heads is missing; want it, for this width has no default", b->family);
     return CLF_OK;
@@ -44,14 +44,15 @@ clf_status clf_build_resampler_pool(const clf_builder *b, const char *prefix, co
 
     CLF_TRY(clf_build_tensor(b, part_name(name, prefix, "query"), 2, &pool->queries, err));
     const int64_t C = pool->queries.dim[1];
+    const char *key = "heads";
     int64_t heads = C % 128 == 0 ? C / 128 : 0; /* not stored */
 
     CLF_TRY(clf_build_linear(b, part_name(name, prefix, "kv_proj"), false, 0, NULL, &pool->input, err));
     if (pool->input.weight.dim[0] != C)
         return CLF_FAIL(err, CLF_BAD_FILE, "%s: %skv_proj.weight is %s; want %" PRId64 " rows, the columns of %squery",
                         b->family, prefix, CLF_HOST_TEXT(pool->input.weight), C, prefix);
-    CLF_TRY(clf_build_pool_heads(b, NULL, &heads, err));
-    CLF_TRY(clf_build_multihead(b, part_name(name, prefix, "attn"), heads, &pool->attention, err));
+    CLF_TRY(clf_build_pool_heads(b, &key, &heads, err));
+    CLF_TRY(clf_build_multihead(b, part_name(name, prefix, "attn"), key, heads, &pool->attention, err));
     if (pool->attention.q.weight.dim[1] != C)
         return CLF_FAIL(err, CLF_BAD_FILE,
                         "%s: %sattn has queries of %" PRId64 "; want %" PRId64 ", the columns of "

@@ -34,8 +34,9 @@ typedef struct clf_pool_spec {
 /* A description with the builder's source and storage type. */
 clf_attention_pool_desc clf_build_pool_desc(const clf_builder *b);
 
-/* Reads the key `heads`, else those of `key` (NULL: none), else takes *heads; 0 there: an error that names `heads`. */
-clf_status clf_build_pool_heads(const clf_builder *b, const char *key, int64_t *heads, clf_error *err);
+/* Reads the key `heads`, else *key, else takes *heads; 0 there: an error that names `heads`.  *key becomes the key to
+ * name in messages about the number: `heads` where that is given. */
+clf_status clf_build_pool_heads(const clf_builder *b, const char **key, int64_t *heads, clf_error *err);
 
 /* Qwen-VL's and MiniCPM-V's layout under PREFIX: query [M, C], kv_proj.weight [C, Dv], attn.*, ln_q.*, ln_kv.*; LN_POST.*
  * and PROJ [C, Dt], applied from the right.  Heads: `heads`, else of width 128. */

@@ -46,7 +46,8 @@ static clf_status read_mlp(const clf_builder *b, const char *prefix, int64_t D, 
 
 static clf_status read_head(const clf_builder *b, const char *prefix, clf_attention_pool_desc *pool, clf_error *err)
 {
-    char name[NAME_BYTES], key[NAME_BYTES];
+    char name[NAME_BYTES], key[NAME_BYTES], heads_key[NAME_BYTES];
+    const char *key_of_heads = key_name(b, heads_key, "num_attention_heads");
     int64_t heads = 12;
 
     CLF_TRY(clf_build_tensor(b, part_name(name, prefix, "probe"), 3, &pool->queries, err));
@@ -55,8 +56,8 @@ static clf_status read_head(const clf_builder *b, const char *prefix, clf_attent
     if (pool->queries.dim[0] != 1 || pool->queries.dim[1] != 1)
         return CLF_FAIL(err, CLF_BAD_FILE, "%s: %s is %s; want [1, 1, D]", b->family, name,
                         CLF_HOST_TEXT(pool->queries));
-    CLF_TRY(clf_build_pool_heads(b, key_name(b, key, "num_attention_heads"), &heads, err));
-    CLF_TRY(clf_build_multihead(b, part_name(name, prefix, "attention"), heads, &pool->attention, err));
+    CLF_TRY(clf_build_pool_heads(b, &key_of_heads, &heads, err));
+    CLF_TRY(clf_build_multihead(b, part_name(name, prefix, "attention"), key_of_heads, heads, &pool->attention, err));
     CLF_TRY(clf_build_width(b, key_name(b, key, "hidden_size"), D, "the width of probe", err));
     return read_mlp(b, prefix, D, &pool->feed_forward, err);
 }

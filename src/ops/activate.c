@@ -60,7 +60,7 @@ clf_status clf_activate_check(clf_tensor x, clf_activation activation, clf_tenso
     CLF_REQUIRE_NUMBERS(err, x, "x");
     CLF_REQUIRE(err, clf_activation_known(activation), CLF_INVALID_ARGUMENT,
                 "activation is %d; want a value of clf_activation", (int)activation);
-    CLF_REQUIRE_TENSOR(err, y, "y");
+    CLF_REQUIRE_RESULT(err, y, "y");
     CLF_REQUIRE_ALIKE(err, y, "y", x, "x");
     CLF_REQUIRE_SAME_OR_APART(err, y, "y", x, "x");
     return CLF_OK;

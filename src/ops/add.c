@@ -14,7 +14,7 @@ clf_status clf_add_check(clf_tensor a, clf_tensor b, float scale, clf_tensor y, 
     CLF_REQUIRE(err, b.dtype == a.dtype && (clf_same_shape(b, a) || clf_shape_is(b, CLF_DIMS(clf_dim(a, -1)))),
                 CLF_INVALID_ARGUMENT, "b is %s; want %s or %s[%" PRId64 "], for a %s", CLF_TEXT(b), CLF_TEXT(a),
                 clf_dtype_name(a.dtype), clf_dim(a, -1), CLF_TEXT(a));
-    CLF_REQUIRE_TENSOR(err, y, "y");
+    CLF_REQUIRE_RESULT(err, y, "y");
     CLF_REQUIRE_ALIKE(err, y, "y", a, "a");
     CLF_REQUIRE_SAME_OR_APART(err, y, "y", a, "a");
     CLF_REQUIRE_SAME_OR_APART(err, y, "y", b, "b");

@@ -9,7 +9,8 @@
 clf_status clf_cast_check(clf_tensor x, clf_tensor y, clf_error *err)
 {
     CLF_REQUIRE_NUMBERS(err, x, "x");
-    CLF_REQUIRE_NUMBERS(err, y, "y");
+    CLF_REQUIRE_FLOAT(err, y, "y");
+    CLF_REQUIRE_RESULT(err, y, "y");
     CLF_REQUIRE(err, clf_same_shape(y, x), CLF_INVALID_ARGUMENT, "y is %s; want the shape of x %s", CLF_TEXT(y),
                 CLF_TEXT(x));
     CLF_REQUIRE_APART(err, y, "y", x, "x");

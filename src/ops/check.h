@@ -26,7 +26,15 @@ bool clf_activation_known(clf_activation activation);
         CLF_REQUIRE_ROWS(err, t, name);                                                                                \
     } while (0)
 
-/* The same for numbers to compute with. */
+/* The same for a result: no element is written twice. */
+#define CLF_REQUIRE_RESULT(err, y, name)                                                                               \
+    do {                                                                                                               \
+        CLF_REQUIRE_TENSOR(err, y, name);                                                                              \
+        CLF_REQUIRE(err, clf_elements_apart(y), CLF_INVALID_ARGUMENT,                                                  \
+                    name " %s is a view whose rows meet; want each element in a place of its own", CLF_TEXT(y));       \
+    } while (0)
+
+/* A tensor of numbers to compute with. */
 #define CLF_REQUIRE_NUMBERS(err, t, name)                                                                              \
     do {                                                                                                               \
         CLF_REQUIRE_FLOAT(err, t, name);                                                                               \

@@ -9,7 +9,7 @@
 clf_status clf_copy_check(clf_tensor x, clf_tensor y, clf_error *err)
 {
     CLF_REQUIRE_TENSOR(err, x, "x");
-    CLF_REQUIRE_TENSOR(err, y, "y");
+    CLF_REQUIRE_RESULT(err, y, "y");
     CLF_REQUIRE_ALIKE(err, y, "y", x, "x");
     CLF_REQUIRE_APART(err, y, "y", x, "x");
     return CLF_OK;

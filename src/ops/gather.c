@@ -17,7 +17,7 @@ clf_status clf_gather_check(clf_tensor table, clf_tensor index, clf_tensor y, cl
     CLF_REQUIRE_SHAPE(err, index, "index");
     CLF_REQUIRE_ALIGNED(err, index, "index");
     CLF_REQUIRE(err, clf_is_dense(index), CLF_UNSUPPORTED, "index is a view with gaps; want a dense tensor");
-    CLF_REQUIRE_TENSOR(err, y, "y");
+    CLF_REQUIRE_RESULT(err, y, "y");
     CLF_REQUIRE(err, y.dtype == table.dtype && clf_dim(y, -1) == clf_dim(table, -1), CLF_INVALID_ARGUMENT,
                 "y is %s; want %s[..., %" PRId64 "], like table %s", CLF_TEXT(y), clf_dtype_name(table.dtype),
                 clf_dim(table, -1), CLF_TEXT(table));

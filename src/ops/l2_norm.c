@@ -12,7 +12,7 @@ clf_status clf_l2_norm_check(clf_tensor x, float eps, clf_tensor y, clf_error *e
     CLF_REQUIRE_WIDTH(err, x, "x");
     CLF_REQUIRE(err, isfinite(eps) && eps >= 0.0F, CLF_INVALID_ARGUMENT, "eps is %g; want finite, not negative",
                 (double)eps);
-    CLF_REQUIRE_TENSOR(err, y, "y");
+    CLF_REQUIRE_RESULT(err, y, "y");
     CLF_REQUIRE_ALIKE(err, y, "y", x, "x");
     CLF_REQUIRE_SAME_OR_APART(err, y, "y", x, "x");
     return CLF_OK;

@@ -18,7 +18,7 @@ clf_status clf_layer_norm_check(clf_tensor x, clf_tensor weight, clf_tensor bias
     CLF_REQUIRE(err, !clf_present(weight) || !clf_present(bias) || bias.dtype == weight.dtype, CLF_UNSUPPORTED,
                 "bias is %s; want the type of weight %s", CLF_TEXT(bias), CLF_TEXT(weight));
     CLF_REQUIRE(err, isfinite(eps) && eps > 0.0F, CLF_INVALID_ARGUMENT, "eps is %g; want finite, above 0", (double)eps);
-    CLF_REQUIRE_TENSOR(err, y, "y");
+    CLF_REQUIRE_RESULT(err, y, "y");
     CLF_REQUIRE_WIDENED(err, y, x);
     CLF_REQUIRE_APART(err, y, "y", weight, "weight");
     CLF_REQUIRE_APART(err, y, "y", bias, "bias");

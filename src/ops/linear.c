@@ -61,7 +61,7 @@ clf_status clf_linear_check(clf_tensor x, int64_t out, int64_t in, const clf_lin
     clf_linear_options full = clf_linear_options_default();
 
     CLF_REQUIRE_NUMBERS(err, x, "x");
-    CLF_REQUIRE_TENSOR(err, y, "y");
+    CLF_REQUIRE_RESULT(err, y, "y");
     CLF_REQUIRE(err, clf_dim(x, -1) == in, CLF_INVALID_ARGUMENT,
                 "x is %s; want [..., %" PRId64 "], the width of weight [%" PRId64 ", %" PRId64 "]", CLF_TEXT(x), in,
                 out, in);

@@ -23,7 +23,7 @@ clf_status clf_rms_norm_check(clf_tensor x, clf_tensor weight, clf_rms_gain gain
     else
         CLF_REQUIRE_VECTOR(err, weight, "weight", x, "x");
     CLF_REQUIRE(err, isfinite(eps) && eps > 0.0F, CLF_INVALID_ARGUMENT, "eps is %g; want finite, above 0", (double)eps);
-    CLF_REQUIRE_TENSOR(err, y, "y");
+    CLF_REQUIRE_RESULT(err, y, "y");
     CLF_REQUIRE_WIDENED(err, y, x);
     CLF_REQUIRE_APART(err, y, "y", weight, "weight");
     return CLF_OK;

@@ -10,7 +10,7 @@ clf_status clf_scale_check(clf_tensor x, float factor, clf_tensor y, clf_error *
 {
     (void)factor; /* any float will do */
     CLF_REQUIRE_NUMBERS(err, x, "x");
-    CLF_REQUIRE_TENSOR(err, y, "y");
+    CLF_REQUIRE_RESULT(err, y, "y");
     CLF_REQUIRE_ALIKE(err, y, "y", x, "x");
     CLF_REQUIRE_SAME_OR_APART(err, y, "y", x, "x");
     return CLF_OK;

@@ -17,7 +17,7 @@ clf_status clf_similarity_check(clf_tensor x, clf_tensor z, float scale, clf_ten
     CLF_REQUIRE(err, z.dtype == x.dtype && z.rank == 2 && z.dim[1] == x.dim[2], CLF_INVALID_ARGUMENT,
                 "z is %s; want %s[J, %" PRId64 "], for x %s", CLF_TEXT(z), clf_dtype_name(x.dtype), x.dim[2],
                 CLF_TEXT(x));
-    CLF_REQUIRE_TENSOR(err, y, "y");
+    CLF_REQUIRE_RESULT(err, y, "y");
     CLF_REQUIRE(err, y.dtype == CLF_F32 && clf_shape_is(y, CLF_DIMS(x.dim[0], z.dim[0])), CLF_INVALID_ARGUMENT,
                 "y is %s; want f32[%" PRId64 ", %" PRId64 "]", CLF_TEXT(y), x.dim[0], z.dim[0]);
     CLF_REQUIRE_APART(err, y, "y", x, "x");

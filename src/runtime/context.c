@@ -63,8 +63,8 @@ static void describe(clf_context *ctx, const clf_device *device)
     /* rusticl on llvmpipe runs fma in software, 0.1 against 1.3 GFLOP/s with mad; no query tells. */
     ctx->emulated_fma = clf_text_contains(ctx->info.name, "llvmpipe");
     ctx->vector_width = ctx->info.float_width >= 16 ? 16 : ctx->info.float_width == 8 ? 8 : 4;
-    clf_format(ctx->options, sizeof ctx->options, "-cl-std=CL1.2 -DCLF_VEC=%u%s", (unsigned)ctx->vector_width,
-               ctx->emulated_fma ? " -DCLF_USE_MAD" : "");
+    clf_format(ctx->options, sizeof ctx->options, "-cl-std=CL1.2 -DCLF_VEC=%u%s%s", (unsigned)ctx->vector_width,
+               ctx->emulated_fma ? " -DCLF_USE_MAD" : "", ctx->pocl ? " -DCLF_POCL" : "");
 }
 
 static clf_status pick_device(const clf_context_desc *desc, clf_device *device, clf_error *err)

@@ -135,6 +135,96 @@ static void overlap_is_seen_by_bytes_and_columns(void **state)
     assert_false(clf_may_overlap(clf_tensor_shape(CLF_F32, CLF_DIMS(4)), clf_tensor_shape(CLF_F32, CLF_DIMS(4))));
 }
 
+/* Columns begin .. begin + width - 1 of rows `first` on of f32 [rows, pitch], a row apart. */
+static clf_tensor columns(int64_t first, int64_t rows, int64_t begin, int64_t width, int64_t pitch)
+{
+    struct _cl_mem *mem = (struct _cl_mem *)(uintptr_t)64;
+    clf_tensor t = clf_tensor_at(mem, (uint64_t)(first * pitch + begin) * 4, CLF_F32, CLF_DIMS(rows, width));
+
+    t.stride[0] = pitch;
+    return t;
+}
+
+/* Both ways round. */
+static bool meet(clf_tensor a, clf_tensor b)
+{
+    assert_int_equal(clf_may_overlap(a, b), clf_may_overlap(b, a));
+    return clf_may_overlap(a, b);
+}
+
+/* Column 6 to 9 of pitch 8 is the end of a row and the beginning of the next one: where rows begin does not matter. */
+static void columns_are_apart_wherever_rows_begin(void **state)
+{
+    (void)state;
+    for (int64_t first = 0; first < 3; first++)
+        for (int64_t begin = 0; begin < 16; begin++) {
+            assert_false(meet(columns(1, 3, begin, 4, 8), columns(1 + first, 3, begin + 4, 4, 8)));
+            assert_false(meet(columns(1, 3, begin, 4, 8), columns(1 + first, 3, begin + 5, 3, 8)));
+            assert_true(meet(columns(1, 3, begin, 4, 8), columns(1 + first, 3, begin + 3, 4, 8)));
+            assert_true(meet(columns(1, 3, begin, 4, 8), columns(1, 3, begin + 5, 4, 8)));
+        }
+}
+
+/* Ranks, types, heads and pitches may differ. */
+static void columns_are_apart_whatever_the_shapes(void **state)
+{
+    const clf_tensor left = columns(0, 6, 0, 12, 24);
+    clf_tensor right = columns(0, 6, 12, 12, 24), heads = right, batches = right, twice = columns(0, 3, 12, 12, 48);
+
+    (void)state;
+    heads.rank = 3; /* [6, 3, 4], a head behind the other */
+    heads.dim[1] = 3;
+    heads.stride[1] = heads.dim[2] = 4;
+    heads.stride[2] = 1;
+    assert_false(meet(left, heads));
+    heads.offset -= 4;
+    assert_true(meet(left, heads));
+    batches.rank = 3; /* [2, 2, 12], a row left out behind each batch */
+    batches.dim[0] = batches.dim[1] = 2;
+    batches.stride[0] = 72;
+    batches.stride[1] = 24;
+    batches.dim[2] = 12;
+    batches.stride[2] = 1;
+    assert_false(meet(left, batches));
+    batches.stride[0] = 71;
+    assert_true(meet(left, batches));
+    assert_false(meet(left, twice));
+    right.dtype = CLF_F16; /* pitch and width of 24 and 12 f32 */
+    right.dim[1] = 24;
+    right.stride[0] = 48;
+    assert_false(meet(left, right));
+    right.dim[1] = 25;
+    assert_true(meet(left, right));
+    right.dim[1] = 0;
+    assert_false(meet(left, right));
+}
+
+static void elements_are_apart_unless_rows_meet(void **state)
+{
+    clf_tensor t = clf_tensor_shape(CLF_F16, CLF_DIMS(2, 3, 4));
+
+    (void)state;
+    assert_true(clf_elements_apart(t));
+    t.stride[1] = 3;
+    assert_false(clf_elements_apart(t)); /* the last element of a row is the first of the next */
+    t.stride[1] = 8;                     /* the other half of each row is left out, or another batch's */
+    t.stride[0] = 4;
+    assert_true(clf_elements_apart(t));
+    t.stride[0] = 16; /* the third row of a batch is the first of the next one */
+    assert_false(clf_elements_apart(t));
+    t.dim[1] = 2;
+    assert_true(clf_elements_apart(t));
+    t.stride[0] = 0;
+    assert_false(clf_elements_apart(t));
+    t.dim[0] = 1;
+    assert_true(clf_elements_apart(t));
+    t.dim[0] = 0;
+    assert_true(clf_elements_apart(t));
+    t.dim[0] = 4;
+    t.stride[0] = INT64_MAX; /* the extent is beyond 64 bits */
+    assert_false(clf_elements_apart(t));
+}
+
 typedef struct grown_desc {
     uint32_t struct_size;
     int32_t old;
@@ -235,6 +325,9 @@ int main(void)
         cmocka_unit_test(text_from_files_is_escaped_and_cut),
         cmocka_unit_test(shapes_answer_for_themselves),
         cmocka_unit_test(overlap_is_seen_by_bytes_and_columns),
+        cmocka_unit_test(columns_are_apart_wherever_rows_begin),
+        cmocka_unit_test(columns_are_apart_whatever_the_shapes),
+        cmocka_unit_test(elements_are_apart_unless_rows_meet),
         cmocka_unit_test(a_shorter_descriptor_leaves_later_fields_at_their_defaults),
         cmocka_unit_test(allocation_goes_through_the_table_and_is_checked),
         cmocka_unit_test(the_log_reaches_the_callback_alone),

@@ -34,9 +34,8 @@ static void options_that_contradict_the_tensors_are_refused(void **state)
                  "gated_cross_attention_dense: dim is 20; want 24, the columns of cross_attn.q_proj.weight");
     case_refused(t, FUSION, "d_model=768", 0,
                  "cross_attention_fusion: d_model is 768; want 24, the width of cross_attn");
-    case_refused(
-        t, FUSION, "nhead=5", 0,
-        "cross_attention_fusion: the number of heads is 5; want a divisor of 24, the rows of the query weight");
+    case_refused(t, FUSION, "nhead=5", 0,
+                 "cross_attention_fusion: nhead is 5; want a divisor of 24, the rows of the query weight");
 }
 
 static void options_of_a_stack_are_checked(void **state)
