@@ -23,6 +23,7 @@ static struct {
     long k, calls, allocation_k, allocations, enqueued_after;
     bool from, allocation_from;
     const char *failed, *only;
+    cl_command_queue failed_queue;
     cl_int only_code;
 } plan;
 
@@ -74,6 +75,14 @@ static bool is_watched(const void *host)
     const cl_int failure = verdict(name, code);                                                                        \
     if (failure != CL_SUCCESS)                                                                                         \
     return failure
+
+/* The same for a command of a queue. */
+#define FAIL_COMMAND(name, code, queue)                                                                                \
+    const cl_int failure = verdict(name, code);                                                                        \
+    if (failure != CL_SUCCESS) {                                                                                       \
+        plan.failed_queue = queue;                                                                                     \
+        return failure;                                                                                                \
+    }
 
 /* A creating function returns an object and gives its code through a pointer. */
 #define FAIL_CREATE(name, code)                                                                                        \
@@ -255,7 +264,7 @@ static cl_int enqueue_kernel(cl_command_queue q, cl_kernel k, cl_uint dims, cons
 {
     cl_int code;
 
-    FAIL("clEnqueueNDRangeKernel", CL_OUT_OF_RESOURCES);
+    FAIL_COMMAND("clEnqueueNDRangeKernel", CL_OUT_OF_RESOURCES, q);
     code = real->EnqueueNDRangeKernel(q, k, dims, offset, global, local, n, wait, event);
     count(&counts.events, event != NULL && code == CL_SUCCESS);
     enqueued();
@@ -267,7 +276,7 @@ static cl_int enqueue_read(cl_command_queue q, cl_mem m, cl_bool blocking, size_
 {
     cl_int code;
 
-    FAIL("clEnqueueReadBuffer", CL_OUT_OF_RESOURCES);
+    FAIL_COMMAND("clEnqueueReadBuffer", CL_OUT_OF_RESOURCES, q);
     count(&watched.reads, is_watched(host));
     code = real->EnqueueReadBuffer(q, m, blocking, offset, bytes, host, n, wait, event);
     count(&counts.events, event != NULL && code == CL_SUCCESS);
@@ -280,7 +289,7 @@ static cl_int enqueue_write(cl_command_queue q, cl_mem m, cl_bool blocking, size
 {
     cl_int code;
 
-    FAIL("clEnqueueWriteBuffer", CL_MEM_OBJECT_ALLOCATION_FAILURE);
+    FAIL_COMMAND("clEnqueueWriteBuffer", CL_MEM_OBJECT_ALLOCATION_FAILURE, q);
     code = real->EnqueueWriteBuffer(q, m, blocking, offset, bytes, host, n, wait, event);
     count(&counts.events, event != NULL && code == CL_SUCCESS);
     enqueued();
@@ -291,7 +300,7 @@ static cl_int enqueue_marker(cl_command_queue q, cl_uint n, const cl_event *wait
 {
     cl_int code;
 
-    FAIL("clEnqueueMarkerWithWaitList", CL_OUT_OF_RESOURCES);
+    FAIL_COMMAND("clEnqueueMarkerWithWaitList", CL_OUT_OF_RESOURCES, q);
     code = real->EnqueueMarkerWithWaitList(q, n, wait, event);
     count(&counts.events, event != NULL && code == CL_SUCCESS);
     enqueued();
@@ -300,7 +309,7 @@ static cl_int enqueue_marker(cl_command_queue q, cl_uint n, const cl_event *wait
 
 static cl_int enqueue_barrier(cl_command_queue q, cl_uint n, const cl_event *wait, cl_event *event)
 {
-    FAIL("clEnqueueBarrierWithWaitList", CL_OUT_OF_RESOURCES);
+    FAIL_COMMAND("clEnqueueBarrierWithWaitList", CL_OUT_OF_RESOURCES, q);
     enqueued();
     return real->EnqueueBarrierWithWaitList(q, n, wait, event);
 }
@@ -310,6 +319,8 @@ static cl_int finish(cl_command_queue q)
     const cl_int failure = verdict("clFinish", CL_OUT_OF_RESOURCES);
     const cl_int code = real->Finish(q); /* wait all the same: the commands are real */
 
+    if (failure != CL_SUCCESS)
+        plan.failed_queue = q;
     return failure != CL_SUCCESS ? failure : code;
 }
 
@@ -437,6 +448,7 @@ bool clf_shims_balanced(const clf_shim_counts *before)
 static void start_anew(void)
 {
     plan.failed = NULL;
+    plan.failed_queue = NULL;
     plan.enqueued_after = watched.reads = 0;
 }
 
@@ -480,6 +492,11 @@ const char *clf_shims_failed(void)
     return plan.failed;
 }
 
+cl_command_queue clf_shims_failed_queue(void)
+{
+    return plan.failed_queue;
+}
+
 long clf_shims_enqueued_after(void)
 {
     return plan.enqueued_after;
@@ -502,6 +519,6 @@ void clf_shims_fail_named(const char *name, cl_int code)
     pthread_mutex_lock(&lock);
     plan.only = name;
     plan.only_code = code;
-    plan.failed = NULL;
+    start_anew();
     pthread_mutex_unlock(&lock);
 }

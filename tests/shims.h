@@ -31,7 +31,8 @@ long clf_shims_calls(void);           /* OpenCL calls since clf_shims_fail_cl */
 long clf_shims_allocations(void);     /* host allocations since clf_shims_fail_allocation */
 const char *clf_shims_called(long k); /* name of OpenCL call k since clf_shims_fail_cl; "" beyond the first 65536 */
 const char *clf_shims_failed(void);   /* name of the OpenCL call that was made to fail, or "allocation"; NULL: none */
-long clf_shims_enqueued_after(void);  /* commands enqueued after the failure */
+cl_command_queue clf_shims_failed_queue(void); /* of a command or clFinish that was made to fail; NULL: no such call */
+long clf_shims_enqueued_after(void);           /* commands enqueued after the failure */
 
 /* Reads into this host memory, counted since the last clf_shims_fail_cl or clf_shims_fail_allocation. */
 void clf_shims_watch(const void *memory, size_t bytes);

@@ -36,7 +36,8 @@ typedef struct clf_attention_report {
  * Entropy and collapse of attention weights, as the output `attention` of a connector or the option `weights` of
  * clf_attention gives them.
  *
- * weights    [B, H, Q, K] or, without a batch, [H, Q, K], in host memory, dense; each row a softmax, or zeros
+ * weights    [B, H, Q, K] or, without a batch, [H, Q, K], in host memory, dense; each row a softmax, or zeros.  More
+ *            dimensions before H, as pictures of a text are, count as batches.
  * shape      its dimensions, above 0
  * threshold  0 to 1; CLF_COLLAPSE_THRESHOLD where nothing speaks for another
  * heads      [H], or NULL
@@ -81,7 +82,8 @@ CLF_API CLF_MUST_USE clf_status clf_diagnose_gates_open(const char *path, clf_ga
  * Blind baseline: *difference = |real - blank| / |real|, Euclidean norms of the output with the inputs as given, and
  * with zeros in place of vision, media and deepstack.K.  0 when both are 0, infinite when only `real` is.
  *
- * c       for layers one by one: a connector opened with options.layer for each
+ * c       for layers one by one: a connector opened with options.layer for each.  A stack gives what its last layer
+ *         gives, whatever the layer; `clfusion diagnose` ends it behind each in turn
  * inputs  as for clf_connector_run
  * output  one with floating-point values that at least one of the given visual inputs goes into
  *

@@ -6,6 +6,7 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/shape.h"
+#include "models/connector.h"
 
 static size_t recorder_count(void *self)
 {
@@ -131,7 +132,8 @@ clf_status clf_cli_session_connector(clf_cli_session *session, const clf_cli_opt
         wanted.layer = (int32_t)options->layer;
         wanted.sets = options->sets;
         wanted.set_count = options->set_count;
-        status = clf_connector_create(session->ctx, &session->source, text, bytes, &wanted, &session->connector, err);
+        status = clf_connector_create_part(session->ctx, &session->source, text, bytes, &wanted, session->ends,
+                                           &session->connector, err);
         clf_cli_progress_end(&recorder->progress);
     }
     session->advice = load_advice(options, status, status != CLF_OK ? err->message : "");

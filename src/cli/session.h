@@ -31,6 +31,7 @@ typedef struct clf_cli_session {
     clf_cli_recorder recorder;
     clf_tensor_source source; /* the recorder's; lives as long as the connector is made */
     clf_connector *connector;
+    bool ends;          /* as in clf_connector_create_part */
     const char *advice; /* what to do about the failure of the last step; lives as long as the session */
 } clf_cli_session;
 

@@ -20,6 +20,7 @@ typedef struct clf_builder {
     const char *family; /* stands before messages */
     clf_dtype storage;
     int32_t layer; /* which of several equal layers; 0 or more, or CLF_ALL_LAYERS where the family says all_layers */
+    bool ends;     /* a stack of layers ends behind `layer`: its outputs are that layer's.  For diagnose */
 } clf_builder;
 
 /* Fills *t with the tensor `name` or "model." + name; absent when there is neither. */
@@ -90,6 +91,9 @@ void clf_build_count_feed_forward(clf_model *m, const clf_feed_forward_desc *ff,
 /* How many numbers from `first` on make a tensor BEFORE + number + BEHIND that is there. */
 clf_status clf_build_find_layers(const clf_builder *b, const char *before, int32_t first, const char *behind,
                                  int32_t *count, clf_error *err);
+
+/* How many of a stack's `count` layers to build. */
+int32_t clf_build_end(const clf_builder *b, int32_t count);
 
 /* An error unless the builder's layer is one of `count`. */
 clf_status clf_build_layer(const clf_builder *b, int32_t count, clf_error *err);

@@ -71,6 +71,11 @@ clf_status clf_build_find_layers(const clf_builder *b, const char *before, int32
     return CLF_OK;
 }
 
+int32_t clf_build_end(const clf_builder *b, int32_t count)
+{
+    return b->ends && b->layer < count ? b->layer + 1 : count;
+}
+
 /* q, k and v of one weight, or of three beside one bias. */
 static clf_status read_packed(const clf_builder *b, const char *name, clf_attention_layer_desc *a, clf_error *err)
 {

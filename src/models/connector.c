@@ -67,7 +67,7 @@ void clf_connector_describe_ports(clf_connector *c)
 }
 
 static clf_status build(clf_context *ctx, const clf_tensor_source *source, const clf_config *config,
-                        const clf_connector_options *options, clf_connector *c, clf_error *err)
+                        const clf_connector_options *options, bool ends, clf_connector *c, clf_error *err)
 {
     CLF_TRY(clf_family_choose(config, source, options->family, &c->family, err));
     const clf_builder builder = {
@@ -77,6 +77,7 @@ static clf_status build(clf_context *ctx, const clf_tensor_source *source, const
         .family = c->family->id,
         .storage = options->storage,
         .layer = options->layer,
+        .ends = ends,
     };
 
     if (!c->family->layered)
@@ -101,7 +102,8 @@ static clf_status check_options(const clf_connector_options *options, clf_error 
 }
 
 static clf_status create(clf_context *ctx, const clf_tensor_source *source, const char *label, const char *json,
-                         size_t bytes, const clf_connector_options *options, clf_connector **c, clf_error *err)
+                         size_t bytes, const clf_connector_options *options, bool ends, clf_connector **c,
+                         clf_error *err)
 {
     clf_connector_options full = clf_connector_options_default();
     clf_config *config = NULL;
@@ -112,7 +114,7 @@ static clf_status create(clf_context *ctx, const clf_tensor_source *source, cons
     CLF_TRY(check_options(&full, err));
     CLF_TRY(clf_config_create(label, json, bytes, full.sets, full.set_count, &config, err));
     *c = clf_alloc(1, sizeof **c);
-    status = *c != NULL ? build(ctx, source, config, &full, *c, err)
+    status = *c != NULL ? build(ctx, source, config, &full, ends, *c, err)
                         : CLF_FAIL(err, CLF_OUT_OF_MEMORY, CLF_OP ": no host memory for %zu bytes", sizeof **c);
     clf_config_destroy(config);
     if (status != CLF_OK) {
@@ -126,7 +128,14 @@ clf_status clf_connector_create(clf_context *ctx, const clf_tensor_source *sourc
                                 size_t config_bytes, const clf_connector_options *options, clf_connector **c,
                                 clf_error *err)
 {
-    return create(ctx, source, "configuration", config_json, config_bytes, options, c, err);
+    return create(ctx, source, "configuration", config_json, config_bytes, options, false, c, err);
+}
+
+clf_status clf_connector_create_part(clf_context *ctx, const clf_tensor_source *source, const char *config_json,
+                                     size_t config_bytes, const clf_connector_options *options, bool ends,
+                                     clf_connector **c, clf_error *err)
+{
+    return create(ctx, source, "configuration", config_json, config_bytes, options, ends, c, err);
 }
 
 clf_status clf_connector_open(clf_context *ctx, const char *path, const clf_connector_options *options,
@@ -140,7 +149,7 @@ clf_status clf_connector_open(clf_context *ctx, const char *path, const clf_conn
     *c = NULL;
     CLF_TRY(clf_checkpoint_open(path, &checkpoint, err));
     clf_checkpoint_config_text(checkpoint, &json, &bytes);
-    status = create(ctx, clf_checkpoint_source(checkpoint), "config.json", json, bytes, options, c, err);
+    status = create(ctx, clf_checkpoint_source(checkpoint), "config.json", json, bytes, options, false, c, err);
     clf_checkpoint_close(checkpoint);
     return status;
 }

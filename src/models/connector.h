@@ -19,6 +19,12 @@ struct clf_connector {
     clf_port_text output_texts[CLF_MAX_PORTS];
 };
 
+/* clf_connector_create; where `ends`, a stack of layers ends behind options->layer, so that its outputs are that
+ * layer's. */
+clf_status clf_connector_create_part(clf_context *ctx, const clf_tensor_source *source, const char *config_json,
+                                     size_t config_bytes, const clf_connector_options *options, bool ends,
+                                     clf_connector **c, clf_error *err);
+
 /* Fills inputs and outputs from the model. */
 void clf_connector_describe_ports(clf_connector *c);
 

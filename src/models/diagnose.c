@@ -15,7 +15,7 @@
 
 /* ---- attention ---- */
 
-/* Sizes of the weights; B is 1 without a batch. */
+/* Sizes of the weights; B is the product of what stands before H, 1 where that is nothing. */
 typedef struct weight_sizes {
     int64_t B, H, Q, K;
 } weight_sizes;
@@ -28,14 +28,15 @@ typedef struct head_sum {
 
 static clf_status read_sizes(clf_dims shape, weight_sizes *n, clf_error *err)
 {
-    CLF_REQUIRE(err, shape.rank == 3 || shape.rank == 4, CLF_INVALID_ARGUMENT,
+    CLF_REQUIRE(err, shape.rank >= 3 && shape.rank <= CLF_MAX_RANK, CLF_INVALID_ARGUMENT,
                 "attention has %" PRId32 " dimensions; want 4, [B, H, Q, K], or 3 without a batch", shape.rank);
     const clf_tensor t = clf_tensor_shape(CLF_F32, shape);
     const int64_t *dim = shape.dim + shape.rank - 3;
 
     CLF_REQUIRE(err, clf_element_count(t) > 0, CLF_INVALID_ARGUMENT,
                 "attention is %s; want [B, H, Q, K] with dimensions above 0", CLF_TEXT(t));
-    *n = (weight_sizes){ .B = shape.rank == 4 ? shape.dim[0] : 1, .H = dim[0], .Q = dim[1], .K = dim[2] };
+    *n =
+        (weight_sizes){ .B = clf_element_count(t) / (dim[0] * dim[1] * dim[2]), .H = dim[0], .Q = dim[1], .K = dim[2] };
     return CLF_OK;
 }
 

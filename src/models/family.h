@@ -31,7 +31,8 @@ typedef struct clf_output_port {
     uint32_t needs;    /* bit i: input i */
     uint32_t may;      /* inputs that are checked and used when they are given */
     clf_port_kind kind;
-    size_t like; /* values: f32, or the type of this input */
+    size_t like;      /* values: f32, or the type of this input */
+    bool of_no_layer; /* the same whatever builder.layer is */
 } clf_output_port;
 
 /* One call, checked.  Shapes have their batch, left out by the caller or not. */

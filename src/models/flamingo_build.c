@@ -72,6 +72,7 @@ static void add_ports(clf_flamingo_model *m, const clf_flamingo_desc *d)
         tokens = add_input(m, VISION);
         m->model_class.inputs[m->in[VISION]].shape = shapes->vision;
         add_output(m, TOKENS, "tokens", shapes->tokens, tokens, 0, VISION);
+        m->model_class.outputs[m->out[TOKENS]].of_no_layer = !d->attention_of_tokens;
     }
     if (d->gated.layer_count > 0) {
         hidden = add_input(m, TEXT) | add_input(m, MEDIA);
@@ -161,15 +162,17 @@ static clf_status create_table(const clf_builder *b, const char *name, clf_host_
 static clf_status build_perceiver(const clf_builder *b, const clf_flamingo_desc *d, clf_flamingo_model *model,
                                   clf_model *m, clf_error *err)
 {
-    const clf_resampler_desc *r = &d->perceiver;
+    clf_resampler_desc r = d->perceiver;
 
-    CLF_TRY(clf_build_letter(b, m, "M'", r->latents.dim[0], err));
-    CLF_TRY(clf_build_letter(b, m, "H'", r->layers[0].cross.heads, err));
+    if (d->attention_of_tokens)
+        r.layer_count = clf_build_end(b, r.layer_count);
+    CLF_TRY(clf_build_letter(b, m, "M'", r.latents.dim[0], err));
+    CLF_TRY(clf_build_letter(b, m, "H'", r.layers[0].cross.heads, err));
     CLF_TRY(create_table(b, "perceiver.frame_embs", d->frame_embs, m, &model->frame_embs, err));
     CLF_TRY(create_table(b, "perceiver.media_time_embs", d->media_time_embs, m, &model->media_embs, err));
-    CLF_TRY(clf_resampler_create(b->ctx, r, &model->perceiver, err));
-    model->perceiver_cost = clf_resampler_cost_of(r);
-    clf_build_count_resampler(m, r);
+    CLF_TRY(clf_resampler_create(b->ctx, &r, &model->perceiver, err));
+    model->perceiver_cost = clf_resampler_cost_of(&r);
+    clf_build_count_resampler(m, &r);
     return CLF_OK;
 }
 

@@ -60,6 +60,17 @@ static clf_status bind_media(clf_call *call, clf_tensor media, clf_error *err)
     return clf_letters_bind(&call->letters, call->family, "I", of_one_text ? media.dim[0] : 1, "media", err);
 }
 
+/* Pictures that the perceiver could not have told apart. */
+static clf_status check_pictures(const clf_flamingo_model *m, const clf_call *call, clf_tensor media, clf_error *err)
+{
+    if (clf_present(m->media_embs) && pictures(call) > m->media_embs.dim[0])
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
+                        "%s: media is %s, %" PRId64 " pictures; want at most %" PRId64
+                        ", the rows of perceiver.media_time_embs",
+                        call->family, CLF_TEXT(media), pictures(call), m->media_embs.dim[0]);
+    return CLF_OK;
+}
+
 /* How the call says what a position sees. */
 static clf_status check_sight(const clf_flamingo_model *m, const clf_call *call, clf_error *err)
 {
@@ -90,6 +101,7 @@ static clf_status shape(const void *module, clf_call *call, clf_error *err)
     if (!clf_present(media))
         return CLF_OK;
     CLF_TRY(bind_media(call, media, err));
+    CLF_TRY(check_pictures(m, call, media, err));
     return check_sight(m, call, err);
 }
 

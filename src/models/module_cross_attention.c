@@ -199,7 +199,9 @@ static clf_status count_layers(const clf_builder *b, int32_t *count, clf_error *
     CLF_TRY(clf_build_find_layers(b, "xattn_", 1, ".q_proj.weight", count, err));
     if (*count == 0)
         return CLF_FAIL(err, CLF_BAD_FILE, "%s: xattn_1.q_proj.weight is missing; want at least one layer", b->family);
-    return clf_build_width(b, "num_layers", *count, "the layers xattn_1, xattn_2, ...", err);
+    CLF_TRY(clf_build_width(b, "num_layers", *count, "the layers xattn_1, xattn_2, ...", err));
+    *count = clf_build_end(b, *count);
+    return CLF_OK;
 }
 
 static clf_status read_visual_proj(const clf_builder *b, const clf_attention_layer_desc *a, clf_cross_attention_desc *d,

@@ -17,6 +17,7 @@
 
 #include "core/alloc.h"
 #include "core/error.h"
+#include "core/size.h"
 #include "core/text.h"
 #include "models/registry.h"
 #include "models/resampler_model.h"
@@ -149,6 +150,28 @@ static clf_status read_cross(const clf_builder *b, const char *name, int64_t D, 
     return clf_build_projections(b, name, &projections, false, true, D, a->k.weight.dim[1], a, err);
 }
 
+/* norms.i, which is there with pre_norm and only then: a norm that is passed over would change the tokens. */
+static clf_status read_pre_norm(const clf_builder *b, int32_t i, bool pre_norm, int64_t D, clf_norm_desc *norm,
+                                clf_error *err)
+{
+    static const char *const parts[] = { "weight", "bias" };
+    char name[NAME_BYTES];
+
+    clf_format(name, sizeof name, "norms.%d", (int)i);
+    if (pre_norm)
+        return read_norm(b, name, "", D, norm, err);
+    for (size_t k = 0; k < CLF_COUNT(parts); k++) {
+        bool there;
+
+        clf_format(name, sizeof name, "norms.%d.%s", (int)i, parts[k]);
+        CLF_TRY(clf_build_has(b, name, &there, err));
+        if (there)
+            return CLF_FAIL(err, CLF_BAD_FILE, "%s: pre_norm is false beside the tensor %s; want true, or no norms",
+                            b->family, name);
+    }
+    return CLF_OK;
+}
+
 static clf_status read_latents(const clf_builder *b, clf_resampler_desc *desc, clf_resampler_layer_desc *layers,
                                clf_error *err)
 {
@@ -164,9 +187,7 @@ static clf_status read_latents(const clf_builder *b, clf_resampler_desc *desc, c
         clf_format(name, sizeof name, "cross_attn_layers.%d.", (int)i);
         CLF_TRY(read_cross(b, name, width_of(desc), a, err));
         CLF_TRY(read_heads(b, 0, a, err));
-        clf_format(name, sizeof name, "norms.%d", (int)i);
-        if (pre_norm)
-            CLF_TRY(read_norm(b, name, "", width_of(desc), &a->norm, err));
+        CLF_TRY(read_pre_norm(b, i, pre_norm, width_of(desc), &a->norm, err));
     }
     return CLF_OK;
 }

@@ -179,6 +179,22 @@ static clf_status read_table(const clf_builder *b, const char *stem, const char 
     return CLF_OK;
 }
 
+/* Tables of frames and of pictures, each under one of two names, and how many rows the configuration says they have. */
+static clf_status read_tables(const clf_builder *b, const char *stem, int64_t Dv, clf_flamingo_desc *d, clf_error *err)
+{
+    CLF_TRY(read_table(b, stem, "frame_embs", 2, Dv, &d->frame_embs, err));
+    if (!clf_host_present(d->frame_embs))
+        CLF_TRY(read_table(b, stem, "time_pos_emb", 3, Dv, &d->frame_embs, err));
+    CLF_TRY(read_table(b, stem, "media_time_embs", 3, Dv, &d->media_time_embs, err));
+    if (!clf_host_present(d->media_time_embs))
+        CLF_TRY(read_table(b, stem, "media_pos_emb", 3, Dv, &d->media_time_embs, err));
+    if (clf_host_present(d->frame_embs))
+        CLF_TRY(clf_build_width(b, "max_num_frames", d->frame_embs.dim[0], "the rows of perceiver.frame_embs", err));
+    if (!clf_host_present(d->media_time_embs))
+        return CLF_OK;
+    return clf_build_width(b, "max_num_media", d->media_time_embs.dim[0], "the rows of perceiver.media_time_embs", err);
+}
+
 static clf_status read_perceiver(const clf_builder *b, openflamingo_parts *parts, clf_error *err)
 {
     clf_resampler_desc *r = &parts->desc.perceiver;
@@ -197,13 +213,7 @@ static clf_status read_perceiver(const clf_builder *b, openflamingo_parts *parts
         CLF_TRY(read_layer(b, parts->perceiver, i, Dv, &parts->layers[i], err));
     clf_format(name, sizeof name, "%snorm", parts->perceiver);
     CLF_TRY(clf_build_norm(b, name, CLF_NORM_LAYER, Dv, 1e-5, &r->final_norm, err));
-    CLF_TRY(read_table(b, parts->perceiver, "frame_embs", 2, Dv, &parts->desc.frame_embs, err));
-    if (!clf_host_present(parts->desc.frame_embs))
-        CLF_TRY(read_table(b, parts->perceiver, "time_pos_emb", 3, Dv, &parts->desc.frame_embs, err));
-    CLF_TRY(read_table(b, parts->perceiver, "media_time_embs", 3, Dv, &parts->desc.media_time_embs, err));
-    if (clf_host_present(parts->desc.media_time_embs))
-        return CLF_OK;
-    return read_table(b, parts->perceiver, "media_pos_emb", 3, Dv, &parts->desc.media_time_embs, err);
+    return read_tables(b, parts->perceiver, Dv, &parts->desc, err);
 }
 
 /* ---- the model ---- */

@@ -272,6 +272,8 @@ static clf_status build(clf_qformer_reader *r, clf_qformer_desc *desc, clf_model
     CLF_TRY(read_qformer(r, desc, err));
     CLF_TRY(read_objective(r->b, model, err));
     CLF_TRY(read_shown(r, model, err));
+    if (r->b->ends)
+        desc->layer_count = model->weights_of + 1;
     CLF_TRY(set_letters(r->b, desc, m, err));
     count_parameters(r->b, desc, m);
     return clf_qformer_create(r->b->ctx, desc, &model->qformer, err);

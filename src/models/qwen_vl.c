@@ -16,6 +16,10 @@
 #define VISUAL "transformer.visual."
 #define POOL VISUAL "attn_pool."
 
+/* A picture's side over that of the table; 2 as published.  The table is stretched when the connector is made, so a
+ * damaged number would ask for memory of its square. */
+#define MOST_STRETCH 8
+
 static clf_status read_positions(const clf_builder *b, clf_pool_spec *spec, clf_error *err)
 {
     const clf_host_tensor q = spec->pool.queries;
@@ -29,11 +33,11 @@ static clf_status read_positions(const clf_builder *b, clf_pool_spec *spec, clf_
                         b->family, CLF_HOST_TEXT(spec->table), CLF_HOST_TEXT(q));
     CLF_TRY(clf_config_int(b->config, "visual.image_size", &image, err));
     CLF_TRY(clf_config_int(b->config, "visual.patch_size", &patch, err));
-    if (patch < 1 || image < patch || image / patch > 1024)
+    if (patch < 1 || image < patch || image / patch > MOST_STRETCH * spec->table_side)
         return CLF_FAIL(err, CLF_BAD_FILE,
                         "%s: visual.image_size is %" PRId64 " and visual.patch_size %" PRId64 "; want a side of 1 to "
-                        "1024 patches",
-                        b->family, image, patch);
+                        "%" PRId64 " patches, %d times that of " POOL "pos_embed",
+                        b->family, image, patch, MOST_STRETCH * spec->table_side, MOST_STRETCH);
     spec->usual_side = image / patch;
     spec->pool.query_positions = spec->table;
     spec->pool.positions_of_call = true;

@@ -278,7 +278,9 @@ clf_status clf_build_layer_count(const clf_builder *b, const char *before, int32
         return clf_build_tensor(b, name, 2, &none, err);
     }
     clf_format(name, sizeof name, "the layers %s{i}%s", before, behind);
-    return clf_build_width(b, key, *count, name, err);
+    CLF_TRY(clf_build_width(b, key, *count, name, err));
+    *count = clf_build_end(b, *count);
+    return CLF_OK;
 }
 
 static clf_status build_projection(const clf_builder *b, const char *name, const char *part, bool bias, int64_t in,

@@ -89,13 +89,22 @@ clf_tensor clf_scratch_alone(clf_stream *s, clf_dtype dtype, clf_dims dims)
     return clf_scratch(s, dtype, dims);
 }
 
+/* The path ends with this name: a module of a family of the same name is named once. */
+static bool stands_last(const clf_stream *s, const char *name)
+{
+    const size_t length = strlen(name), end = s->path_length;
+
+    return end > length && strncmp(s->path + end - length - 1, name, length) == 0 &&
+           (end == length + 1 || s->path[end - length - 2] == '/');
+}
+
 clf_scope clf_scope_open(clf_stream *s, const char *name, int64_t index)
 {
     const clf_scope scope = { .block = s->block, .used = s->used, .path = s->path_length };
     char *end = s->path + s->path_length;
     const size_t room = sizeof s->path - s->path_length;
 
-    if (name == NULL)
+    if (name == NULL || (index < 0 && stands_last(s, name)))
         return scope;
     if (index < 0)
         s->path_length += (uint32_t)clf_format(end, room, "%s/", name);

@@ -160,13 +160,33 @@ clf_error *clf_op_error(clf_stream *s)
     return &s->error;
 }
 
+/* A module that fails inside its own scope is named once. */
+static void prefix_path(clf_stream *s)
+{
+    const char *word = s->path;
+    size_t length;
+
+    for (const char *c = s->path; *c != '\0'; c++)
+        if (*c == '/' && c[1] != '\0')
+            word = c + 1;
+    length = strcspn(word, "/");
+    if (length > 0 && strncmp(s->error.message, word, length) == 0 && s->error.message[length] == ':') {
+        char path[sizeof s->path];
+
+        clf_format(path, sizeof path, "%.*s", (int)(word - s->path), s->path);
+        clf_error_prefix(&s->error, path);
+        return;
+    }
+    clf_error_prefix(&s->error, s->path);
+}
+
 bool clf_op_passed(clf_stream *s, clf_status status)
 {
     if (status == CLF_OK)
         return true;
     s->error.status = status;
     s->error_read = false;
-    clf_error_prefix(&s->error, s->path);
+    prefix_path(s);
     return false;
 }
 

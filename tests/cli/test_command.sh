@@ -606,6 +606,12 @@ shows_number() {
         END { exit !found }'; then pass; else fail "$1: no $2 of $3"; fi
 }
 
+# different_numbers COUNT KEY: the JSON has COUNT numbers "KEY":, no two the same.
+different_numbers() {
+    [ "$(grep -o "\"$2\": [-0-9.e]*" "$work/stdout" | wc -l)" -eq "$1" ] &&
+        [ "$(grep -o "\"$2\": [-0-9.e]*" "$work/stdout" | sort -u | wc -l)" -eq "$1" ]
+}
+
 # blind_difference LAYER: how much hidden of mllama changes when media is zeros, from two runs.
 blind_difference() {
     head -c $((4 * $(npy_values "$mllama/in_media.npy" | wc -l))) /dev/zero | write_npy "$work/dark_media.npy" "<f4" \
@@ -649,6 +655,15 @@ diagnosis() {
     accepts "diagnose for people" diagnose "$@"
     shows "the table of heads" "relative_entropy"
     check "no warning" not_in_stdout warning
+    accepts "layers and a projector" diagnose "$@" --input "vision=$mllama/in_vision.npy" --json
+    check "what is of no layer stands there once" different_numbers 3 difference
+    stack=$data/gated_cross_attention_stack_alpha
+    accepts "a stack" diagnose "$stack" --input "text=$stack/in_text.npy" --input "vision=$stack/in_vision.npy" --json
+    check "a stack changes by another share behind each of its layers" different_numbers 3 difference
+    for stack in latent_resampler_residual_f16:3 blip2_basic:2 openflamingo_frames_bf16:2; do
+        accepts "layers of $stack" diagnose "$data/${stack%:*}" --input "vision=$data/${stack%:*}/in_vision.npy" --json
+        check "so does $stack" different_numbers "${stack#*:}" difference
+    done
     accepts "no gates" diagnose "$llava" --json
     shows "a model without gates" '"gated_layers": 0'
     bytes 1600 '\000' | write_npy "$work/dark.npy" "<f4" "(1, 10, 40)"

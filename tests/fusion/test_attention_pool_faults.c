@@ -1,6 +1,7 @@
 /* Attention pools: memory of repeated calls, calls that fail, descriptions and calls that are refused. */
 #include "pool.h"
 #include "shims.h"
+#include "walk.h"
 
 /* ---- resources and failures ---- */
 
@@ -30,98 +31,66 @@ static void repeated_calls_allocate_nothing(void **state)
     }
 }
 
-/* Creates the pool, runs it with a mask, destroys it. */
-static clf_status live(clf_test *t, const clf_attention_pool_desc *d, clf_stream *s, clf_tensor vision,
-                       const clf_attention_pool_options *o, clf_tensor tokens, clf_error *err)
+typedef struct life {
+    clf_attention_pool_desc desc;
+    clf_tensor vision, tokens;
+    float *result;
+} life;
+
+/* Creates the pool, runs it, reads its tokens, destroys it. */
+static clf_status live(clf_test *t, void *user, clf_stream *s, clf_error *err)
 {
+    const life *l = user;
     clf_attention_pool *p = NULL;
-    clf_status status = clf_attention_pool_create(t->ctx, d, &p, err);
+    clf_status status = clf_attention_pool_create(t->ctx, &l->desc, &p, err);
 
     if (status == CLF_OK) {
-        clf_attention_pool_forward(s, p, vision, o, tokens);
+        clf_attention_pool_forward(s, p, l->vision, NULL, l->tokens);
+        clf_download(s, l->tokens, l->result);
         status = clf_stream_finish(s, err);
     }
     clf_attention_pool_destroy(p);
     return status;
 }
 
+static clf_walk walk(clf_test *t, int kind)
+{
+    static const char *const names[KINDS] = {
+        [RESAMPLER] = "resampler", [PROJECTIONS] = "projections", [MEAN] = "mean"
+    };
+    life *l = clf_test_memory(t, sizeof *l);
+    clf_walk w = { .name = names[kind], .work = live, .user = l, .beside = true };
+    clf_attention_pool *p;
+
+    l->desc = describe(t, kind, 4);
+    p = create(t, &l->desc);
+    l->vision = clf_test_normal(t, CLF_F32, CLF_DIMS(2, 4, clf_attention_pool_vision_width(p)));
+    l->tokens =
+        clf_test_empty(t, CLF_F32, CLF_DIMS(2, clf_attention_pool_tokens(p), clf_attention_pool_token_width(p)));
+    clf_attention_pool_destroy(p);
+    w.bytes = (size_t)clf_element_count(l->tokens) * sizeof(float);
+    w.result = l->result = clf_test_memory(t, w.bytes);
+    return w;
+}
+
 static void an_error_at_any_call_is_reported_once(void **state)
 {
     static const int kinds[] = { RESAMPLER, PROJECTIONS, MEAN };
     clf_test *t = *state;
-    const long step = clf_test_small_only(t) ? 13 : 1; /* rusticl makes kernels anew for every stream */
 
     for (size_t i = 0; i < CLF_COUNT(kinds); i++) {
-        const clf_attention_pool_desc d = describe(t, kinds[i], 4);
-        const int64_t M = kinds[i] == MEAN ? 1 : 5, Dt = kinds[i] == RESAMPLER ? 28 : kinds[i] == PROJECTIONS ? 32 : 24;
-        const clf_tensor vision = clf_test_normal(t, CLF_F32, CLF_DIMS(2, 4, kinds[i] == RESAMPLER ? 20 : 24));
-        const clf_tensor want = clf_test_empty(t, CLF_F32, CLF_DIMS(2, M, Dt)),
-                         tokens = clf_test_empty(t, CLF_F32, CLF_DIMS(2, M, Dt));
-        clf_error err = { 0 };
+        const clf_walk w = walk(t, kinds[i]);
 
-        if (live(t, &d, t->stream, vision, NULL, want, &err) != CLF_OK) /* all kernels are built now */
-            fail_msg("%s", err.message);
-        const clf_shim_counts before = clf_shims_count();
-
-        for (long k = 1;; k += step) {
-            clf_stream *s = NULL;
-            clf_status status;
-
-            assert_int_equal(clf_stream_create(t->ctx, NULL, &s, &err), CLF_OK);
-            clf_shims_fail_cl(k, false);
-            status = live(t, &d, s, vision, NULL, tokens, &err);
-            if (clf_shims_failed() == NULL) {
-                clf_stream_destroy(s);
-                assert_int_equal(status, CLF_OK);
-                assert_true(k > 40);
-                break;
-            }
-            if (status == CLF_OK || strstr(err.message, clf_shims_failed()) == NULL)
-                fail_msg("call %ld, %s: %s \"%s\"", k, clf_shims_failed(), clf_status_name(status), err.message);
-            assert_int_equal(clf_shims_enqueued_after(), 0);
-            clf_shims_fail_cl(0, false);
-            clf_stream_reset(s);
-            if (live(t, &d, s, vision, NULL, tokens, &err) != CLF_OK)
-                fail_msg("%s", err.message);
-            clf_stream_destroy(s);
-            assert_true(clf_shims_balanced(&before));
-        }
-        clf_shims_fail_cl(0, false);
-        clf_test_same_bits(t, tokens, want);
+        assert_true(clf_walk_calls(t, &w) > (clf_test_small_only(t) ? 3 : 40));
     }
 }
 
 static void an_allocation_that_fails_anywhere_is_out_of_memory(void **state)
 {
     clf_test *t = *state;
-    const clf_attention_pool_desc d = describe(t, RESAMPLER, 4);
-    const clf_tensor vision = clf_test_normal(t, CLF_F32, CLF_DIMS(1, 4, 20)),
-                     tokens = clf_test_empty(t, CLF_F32, CLF_DIMS(1, 5, 28));
-    clf_error err = { 0 };
+    const clf_walk w = walk(t, RESAMPLER);
 
-    assert_int_equal(live(t, &d, t->stream, vision, NULL, tokens, &err), CLF_OK);
-    const clf_shim_counts before = clf_shims_count();
-
-    for (long k = 1;; k++) {
-        clf_stream *s = NULL;
-        clf_status status;
-        long made;
-
-        assert_int_equal(clf_stream_create(t->ctx, NULL, &s, &err), CLF_OK);
-        clf_shims_fail_allocation(k, false);
-        status = live(t, &d, s, vision, NULL, tokens, &err);
-        made = clf_shims_allocations();
-        clf_shims_fail_allocation(0, false);
-        clf_stream_destroy(s);
-        if (made < k) {
-            assert_int_equal(status, CLF_OK);
-            assert_true(k > 10);
-            return;
-        }
-        if (status != CLF_OUT_OF_MEMORY)
-            fail_msg("allocation %ld: %s \"%s\"", k, clf_status_name(status), err.message);
-        assert_true(clf_shims_balanced(&before));
-    }
+    assert_true(clf_walk_allocations(t, &w) > (clf_test_small_only(t) ? 1 : 10));
 }
 
 /* ---- refusals ---- */

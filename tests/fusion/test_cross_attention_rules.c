@@ -3,6 +3,7 @@
 
 #include "cross.h"
 #include "shims.h"
+#include "walk.h"
 
 /* ---- rules ---- */
 
@@ -191,8 +192,9 @@ static life *prepare(clf_test *t)
 }
 
 /* A module and a memory are made, used and destroyed. */
-static clf_status live(clf_test *t, life *l, clf_stream *s, clf_error *err)
+static clf_status live(clf_test *t, void *user, clf_stream *s, clf_error *err)
 {
+    life *l = user;
     clf_cross_attention *c = NULL;
     clf_visual_memory *m = NULL;
     clf_status status = clf_cross_attention_create(t->ctx, &l->d->desc, &c, err);
@@ -211,87 +213,32 @@ static clf_status live(clf_test *t, life *l, clf_stream *s, clf_error *err)
     return status;
 }
 
-static void lives_again(clf_test *t, life *l, clf_stream *s, const life *want)
+static clf_walk walk(life *l)
 {
-    clf_error err = { 0 };
-
-    memset(l->result, 0, sizeof l->result);
-    clf_stream_reset(s);
-    if (live(t, l, s, &err) != CLF_OK)
-        fail_msg("%s", err.message);
-    assert_memory_equal(l->result, want->result, sizeof l->result);
+    return (clf_walk){
+        .name = "module and memory",
+        .work = live,
+        .user = l,
+        .result = l->result,
+        .bytes = sizeof l->result,
+        .beside = true,
+    };
 }
 
 static void an_error_at_any_call_is_reported_once_and_nothing_is_published(void **state)
 {
     clf_test *t = *state;
-    life *l = prepare(t), want;
-    clf_error err = { 0 };
-    clf_shim_counts before;
+    const clf_walk w = walk(prepare(t));
 
-    assert_int_equal(live(t, l, t->stream, &err), CLF_OK);
-    want = *l;
-    before = clf_shims_count();
-    for (long k = 1;; k++) {
-        clf_stream *s = NULL;
-        const char *failed;
-        clf_status status;
-
-        memset(l->result, 0, sizeof l->result);
-        assert_int_equal(clf_stream_create(t->ctx, NULL, &s, &err), CLF_OK);
-        clf_shims_fail_cl(k, false);
-        status = live(t, l, s, &err);
-        failed = clf_shims_failed();
-        if (failed == NULL) {
-            clf_stream_destroy(s);
-            assert_int_equal(status, CLF_OK);
-            assert_true(k > 40);
-            break;
-        }
-        if (status == CLF_OK || strstr(err.message, failed) == NULL)
-            fail_msg("call %ld, %s: %s \"%s\"", k, failed, clf_status_name(status), err.message);
-        assert_int_equal(clf_shims_enqueued_after(), 0);
-        if (strcmp(failed, "clFinish") != 0) /* by then the result is on its way */
-            for (size_t i = 0; i < CLF_COUNT(l->result); i++)
-                assert_true(l->result[i] == 0.0F);
-        clf_shims_fail_cl(0, false);
-        lives_again(t, l, s, &want);
-        clf_stream_destroy(s);
-        assert_true(clf_shims_balanced(&before));
-    }
+    assert_true(clf_walk_calls(t, &w) > (clf_test_small_only(t) ? 3 : 40));
 }
 
 static void an_allocation_that_fails_anywhere_is_out_of_memory(void **state)
 {
     clf_test *t = *state;
-    life *l = prepare(t), want;
-    clf_error err = { 0 };
-    clf_shim_counts before;
+    const clf_walk w = walk(prepare(t));
 
-    assert_int_equal(live(t, l, t->stream, &err), CLF_OK);
-    want = *l;
-    before = clf_shims_count();
-    for (long k = 1;; k++) {
-        clf_stream *s = NULL;
-        clf_status status;
-        long made;
-
-        assert_int_equal(clf_stream_create(t->ctx, NULL, &s, &err), CLF_OK);
-        clf_shims_fail_allocation(k, false);
-        status = live(t, l, s, &err);
-        made = clf_shims_allocations();
-        clf_shims_fail_allocation(0, false);
-        if (made < k) {
-            clf_stream_destroy(s);
-            assert_int_equal(status, CLF_OK);
-            break;
-        }
-        if (status != CLF_OUT_OF_MEMORY)
-            fail_msg("allocation %ld: %s \"%s\"", k, clf_status_name(status), status == CLF_OK ? "" : err.message);
-        lives_again(t, l, s, &want);
-        clf_stream_destroy(s);
-        assert_true(clf_shims_balanced(&before));
-    }
+    assert_true(clf_walk_allocations(t, &w) > (clf_test_small_only(t) ? 1 : 10));
 }
 
 /* A step of decoding: scratch, kernels and programs are there from the first one. */

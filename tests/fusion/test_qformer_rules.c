@@ -1,6 +1,7 @@
 /* The Q-Former: what is refused, every failure in turn, and a steady state without allocations. */
 #include "qformer_desc.h"
 #include "shims.h"
+#include "walk.h"
 
 /* ---- rules ---- */
 
@@ -108,6 +109,7 @@ typedef struct call {
     clf_tensor vision, hidden;
     clf_qformer_options options;
     const int64_t *ids;
+    float result[2 * (M + T) * D];
 } call;
 
 static call prepare(clf_test *t)
@@ -121,70 +123,44 @@ static call prepare(clf_test *t)
     return c;
 }
 
-/* A module's life: created, run, destroyed. */
-static clf_status live(clf_test *t, const call *c, clf_stream *s, clf_error *err)
+/* A module's life: created, run, its rows read, destroyed. */
+static clf_status live(clf_test *t, void *user, clf_stream *s, clf_error *err)
 {
+    call *c = user;
     clf_qformer *q = NULL;
     clf_status status = clf_qformer_create(t->ctx, &c->d->desc, &q, err);
 
     if (status == CLF_OK) {
         clf_qformer_forward(s, q, c->vision, c->ids, T, &c->options, c->hidden);
+        clf_download(s, c->hidden, c->result);
         status = clf_stream_finish(s, err);
     }
     clf_qformer_destroy(q);
     return status;
 }
 
+static clf_walk walk(call *c)
+{
+    return (clf_walk){ "qformer", live, c, c->result, sizeof c->result, .beside = true, .again = 8 };
+}
+
 static void an_error_at_any_call_is_reported_and_nothing_leaks(void **state)
 {
     clf_test *t = *state;
-    const call c = prepare(t);
-    clf_error err = { 0 };
-    clf_shim_counts before;
+    call c = prepare(t);
+    clf_walk w = walk(&c);
 
-    assert_int_equal(live(t, &c, t->stream, &err), CLF_OK);
-    before = clf_shims_count();
-    for (long k = 1, last = 0; !last; k += k < 40 ? 1 : 7) { /* the layers repeat one pattern */
-        clf_stream *s = NULL;
-        clf_status status;
-
-        assert_int_equal(clf_stream_create(t->ctx, NULL, &s, &err), CLF_OK);
-        clf_shims_fail_cl(k, false);
-        status = live(t, &c, s, &err);
-        last = clf_shims_failed() == NULL;
-        if (last ? status != CLF_OK : status == CLF_OK || strstr(err.message, clf_shims_failed()) == NULL)
-            fail_msg("call %ld, %s: %s \"%s\"", k, last ? "none" : clf_shims_failed(), clf_status_name(status),
-                     err.message);
-        assert_int_equal(clf_shims_enqueued_after(), 0);
-        clf_shims_fail_cl(0, false);
-        clf_stream_destroy(s);
-        assert_true(clf_shims_balanced(&before));
-    }
+    w.arguments = 200; /* the layers repeat one pattern */
+    assert_true(clf_walk_calls(t, &w) > (clf_test_small_only(t) ? 10 : 200));
 }
 
 static void an_allocation_that_fails_anywhere_is_out_of_memory(void **state)
 {
     clf_test *t = *state;
-    const call c = prepare(t);
-    clf_error err = { 0 };
-    clf_shim_counts before;
+    call c = prepare(t);
+    const clf_walk w = walk(&c);
 
-    assert_int_equal(live(t, &c, t->stream, &err), CLF_OK);
-    before = clf_shims_count();
-    for (long k = 1, made = k; made >= k; k++) {
-        clf_stream *s = NULL;
-        clf_status status;
-
-        assert_int_equal(clf_stream_create(t->ctx, NULL, &s, &err), CLF_OK);
-        clf_shims_fail_allocation(k, false);
-        status = live(t, &c, s, &err);
-        made = clf_shims_allocations();
-        clf_shims_fail_allocation(0, false);
-        if (status != (made < k ? CLF_OK : CLF_OUT_OF_MEMORY))
-            fail_msg("allocation %ld: %s \"%s\"", k, clf_status_name(status), err.message);
-        clf_stream_destroy(s);
-        assert_true(clf_shims_balanced(&before));
-    }
+    assert_true(clf_walk_allocations(t, &w) > (clf_test_small_only(t) ? 1 : 10));
 }
 
 static void a_second_call_allocates_nothing(void **state)

@@ -6,7 +6,7 @@
 
 #include "harness.h"
 
-#define MEMORY_TENSORS 8
+#define MEMORY_TENSORS 32
 
 typedef struct memory_row {
     const char *name;

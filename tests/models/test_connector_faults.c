@@ -1,6 +1,7 @@
 /* Every OpenCL call and every allocation of a connector's life fails once, in turn: from its tensors to fused tokens. */
 #include "memory_source.h"
 #include "shims.h"
+#include "walk.h"
 
 #define CONFIG "{\"model_type\": \"vipllava\", \"image_token_index\": 7}"
 
@@ -14,19 +15,23 @@ static const memory_row rows[] = { { "multi_modal_projector.projector_layernorm.
 
 typedef struct call {
     memory_source source;
-    float vision[2 * 10], text[5 * 6], tokens[2 * 6], fused[5 * 6];
+    float vision[2 * 10], text[5 * 6];
+    struct {
+        float tokens[2 * 6], fused[5 * 6];
+    } out;
 } call;
 
 static int64_t ids[5] = { 1, 7, 7, 2, 3 };
 
 /* Creates the connector, runs both outputs, destroys it. */
-static clf_status run(clf_test *t, call *c, clf_stream *s, clf_error *err)
+static clf_status run(clf_test *t, void *user, clf_stream *s, clf_error *err)
 {
+    call *c = user;
     const clf_value inputs[] = { { "vision", clf_tensor_shape(CLF_F32, CLF_DIMS(1, 2, 10)), c->vision },
                                  { "text", clf_tensor_shape(CLF_F32, CLF_DIMS(1, 5, 6)), c->text },
                                  { "text_ids", clf_tensor_shape(CLF_I64, CLF_DIMS(1, 5)), ids } };
-    const clf_value outputs[] = { { "tokens", clf_tensor_shape(CLF_F32, CLF_DIMS(1, 2, 6)), c->tokens },
-                                  { "fused", clf_tensor_shape(CLF_F32, CLF_DIMS(1, 5, 6)), c->fused } };
+    const clf_value outputs[] = { { "tokens", clf_tensor_shape(CLF_F32, CLF_DIMS(1, 2, 6)), c->out.tokens },
+                                  { "fused", clf_tensor_shape(CLF_F32, CLF_DIMS(1, 5, 6)), c->out.fused } };
     clf_connector *connector = NULL;
     clf_status status =
         clf_connector_create(t->ctx, &c->source.source, CONFIG, sizeof CONFIG - 1, NULL, &connector, err);
@@ -49,82 +54,25 @@ static call *prepare(clf_test *t)
     return c;
 }
 
-/* What went right once must go right again on the same stream. */
-static void works_again(clf_test *t, call *c, clf_stream *s, const call *want)
+static clf_walk walk(call *c)
 {
-    clf_error err = { 0 };
-
-    memset(c->fused, 0, sizeof c->fused);
-    clf_stream_reset(s);
-    if (run(t, c, s, &err) != CLF_OK)
-        fail_msg("%s", err.message);
-    assert_memory_equal(c->tokens, want->tokens, sizeof c->tokens);
-    assert_memory_equal(c->fused, want->fused, sizeof c->fused);
+    return (clf_walk){ "vipllava", run, c, &c->out, sizeof c->out, .outputs = 2, .beside = true };
 }
 
 static void an_opencl_error_at_any_call_is_reported_once(void **state)
 {
     clf_test *t = *state;
-    call *c = prepare(t), want;
-    clf_error err = { 0 };
-    clf_shim_counts before;
+    const clf_walk w = walk(prepare(t));
 
-    assert_int_equal(run(t, c, t->stream, &err), CLF_OK); /* everything is built now */
-    want = *c;
-    before = clf_shims_count();
-    for (long k = 1;; k++) {
-        clf_stream *s = NULL;
-        clf_status status;
-
-        assert_int_equal(clf_stream_create(t->ctx, NULL, &s, &err), CLF_OK);
-        clf_shims_fail_cl(k, false);
-        status = run(t, c, s, &err);
-        if (clf_shims_failed() == NULL) {
-            clf_stream_destroy(s);
-            assert_int_equal(status, CLF_OK);
-            break;
-        }
-        if (status == CLF_OK || strstr(err.message, clf_shims_failed()) == NULL)
-            fail_msg("call %ld, %s: %s \"%s\"", k, clf_shims_failed(), clf_status_name(status), err.message);
-        assert_int_equal(clf_shims_enqueued_after(), 0);
-        clf_shims_fail_cl(0, false);
-        works_again(t, c, s, &want);
-        clf_stream_destroy(s);
-        assert_true(clf_shims_balanced(&before));
-    }
+    assert_true(clf_walk_calls(t, &w) > 20);
 }
 
 static void an_allocation_that_fails_anywhere_is_out_of_memory(void **state)
 {
     clf_test *t = *state;
-    call *c = prepare(t), want;
-    clf_error err = { 0 };
-    clf_shim_counts before;
+    const clf_walk w = walk(prepare(t));
 
-    assert_int_equal(run(t, c, t->stream, &err), CLF_OK);
-    want = *c;
-    before = clf_shims_count();
-    for (long k = 1;; k++) {
-        clf_stream *s = NULL;
-        clf_status status;
-        long made;
-
-        assert_int_equal(clf_stream_create(t->ctx, NULL, &s, &err), CLF_OK);
-        clf_shims_fail_allocation(k, false);
-        status = run(t, c, s, &err);
-        made = clf_shims_allocations();
-        clf_shims_fail_allocation(0, false);
-        if (made < k) {
-            clf_stream_destroy(s);
-            assert_int_equal(status, CLF_OK);
-            break;
-        }
-        if (status != CLF_OUT_OF_MEMORY)
-            fail_msg("allocation %ld: %s \"%s\"", k, clf_status_name(status), status == CLF_OK ? "" : err.message);
-        works_again(t, c, s, &want);
-        clf_stream_destroy(s);
-        assert_true(clf_shims_balanced(&before));
-    }
+    assert_true(clf_walk_allocations(t, &w) > 10);
 }
 
 /* Weights are packed once, and a second call asks the device for nothing. */
@@ -135,7 +83,7 @@ static void a_second_call_allocates_nothing_on_the_device(void **state)
     const clf_value inputs[] = { { "vision", clf_tensor_shape(CLF_F32, CLF_DIMS(1, 2, 10)), c->vision },
                                  { "text", clf_tensor_shape(CLF_F32, CLF_DIMS(1, 5, 6)), c->text },
                                  { "text_ids", clf_tensor_shape(CLF_I64, CLF_DIMS(1, 5)), ids } };
-    const clf_value output = { "fused", clf_tensor_shape(CLF_F32, CLF_DIMS(1, 5, 6)), c->fused };
+    const clf_value output = { "fused", clf_tensor_shape(CLF_F32, CLF_DIMS(1, 5, 6)), c->out.fused };
     clf_connector *connector = NULL;
     clf_shim_counts before = { 0 }, after;
 

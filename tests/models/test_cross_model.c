@@ -2,6 +2,7 @@
  * fails: its call has masks and rows that are left out. */
 #include "data_case.h"
 #include "shims.h"
+#include "walk.h"
 
 #define PLAIN "cross_attention_basic"             /* Dt 24, Dv 20, 4 heads of 8; B 1, T 5, N 7 */
 #define DENSE "gated_cross_attention_dense_basic" /* 24, 20, 4 heads; B 3, T 5, N 7, vision_mask */
@@ -186,46 +187,38 @@ static call open_call(clf_test *t, size_t i)
     return k;
 }
 
-/* Each OpenCL call of each operator in turn: the first error is reported, nothing follows it, nothing is published. */
+static clf_status run(clf_test *t, void *user, clf_stream *s, clf_error *err)
+{
+    const call *k = user;
+
+    (void)t;
+    return clf_connector_run(s, k->c, k->in, k->count, &k->out, 1, err);
+}
+
 static void an_error_in_any_operator_is_reported_and_nothing_is_published(void **state)
 {
     clf_test *t = *state;
 
     for (size_t i = 0; i < CLF_COUNT(cases); i++) {
         call k = open_call(t, i);
-        void *want = clf_test_memory(t, k.bytes), *blank = clf_test_memory(t, k.bytes);
+        const clf_walk w = { .name = cases[i].folder, .work = run, .user = &k, .result = k.out.host, .bytes = k.bytes };
 
-        memset(blank, 0x5A, k.bytes);
-        assert_int_equal(clf_connector_run(t->stream, k.c, k.in, k.count, &k.out, 1, NULL), CLF_OK);
-        memcpy(want, k.out.host, k.bytes);
-        for (long n = 1;; n++) {
-            clf_error err = { 0 };
-            const char *failed;
-            clf_status status;
-
-            memcpy(k.out.host, blank, k.bytes);
-            clf_shims_fail_cl(n, false);
-            status = clf_connector_run(t->stream, k.c, k.in, k.count, &k.out, 1, &err);
-            failed = clf_shims_failed();
-            if (failed == NULL) {
-                assert_int_equal(status, CLF_OK);
-                assert_true(n > 6);
-                break;
-            }
-            if (status == CLF_OK || strstr(err.message, failed) == NULL)
-                fail_msg("%s: call %ld, %s: %s \"%s\"", cases[i].folder, n, failed, clf_status_name(status),
-                         err.message);
-            assert_int_equal(clf_shims_enqueued_after(), 0);
-            if (strcmp(failed, "clFinish") != 0) /* by then the result is on its way */
-                assert_memory_equal(k.out.host, blank, k.bytes);
-            clf_shims_fail_cl(0, false);
-            clf_stream_reset(t->stream);
-            assert_int_equal(clf_connector_run(t->stream, k.c, k.in, k.count, &k.out, 1, NULL), CLF_OK);
-            assert_memory_equal(k.out.host, want, k.bytes);
-        }
-        clf_shims_fail_cl(0, false);
+        assert_true(clf_walk_calls(t, &w) > (clf_test_small_only(t) ? 5 : 60));
         clf_connector_destroy(k.c);
     }
+}
+
+static clf_status open_alone(clf_test *t, void *folder, clf_stream *s, clf_error *err)
+{
+    clf_connector *c = NULL;
+    clf_status status;
+    char path[600];
+
+    (void)s;
+    snprintf(path, sizeof path, "%s/%s", CLF_TEST_DATA, (const char *)folder);
+    status = clf_connector_open(t->ctx, path, NULL, &c, err);
+    clf_connector_destroy(c);
+    return status;
 }
 
 static void opening_leaves_nothing_behind_when_memory_ends(void **state)
@@ -233,29 +226,11 @@ static void opening_leaves_nothing_behind_when_memory_ends(void **state)
     clf_test *t = *state;
 
     for (size_t i = 0; i < CLF_COUNT(cases); i++) {
-        const clf_shim_counts before = clf_shims_count();
+        char folder[100];
+        const clf_walk w = { .name = cases[i].folder, .work = open_alone, .user = folder, .beside = true };
 
-        for (long n = 1;; n++) {
-            clf_connector *c = NULL;
-            clf_error err = { 0 };
-            clf_status status;
-            char path[600];
-            long made;
-
-            snprintf(path, sizeof path, "%s/%s", CLF_TEST_DATA, cases[i].folder);
-            clf_shims_fail_allocation(n, false);
-            status = clf_connector_open(t->ctx, path, NULL, &c, &err);
-            made = clf_shims_allocations();
-            clf_shims_fail_allocation(0, false);
-            clf_connector_destroy(c);
-            assert_true(clf_shims_balanced(&before));
-            if (made < n) {
-                assert_int_equal(status, CLF_OK);
-                break;
-            }
-            if (status != CLF_OUT_OF_MEMORY)
-                fail_msg("%s: allocation %ld: %s \"%s\"", cases[i].folder, n, clf_status_name(status), err.message);
-        }
+        snprintf(folder, sizeof folder, "%s", cases[i].folder);
+        assert_true(clf_walk_allocations(t, &w) > (clf_test_small_only(t) ? 1 : 20));
     }
 }
 

@@ -6,6 +6,7 @@
 #include <clfusion/diagnose.h>
 
 #include "memory_source.h"
+#include "models/connector.h"
 
 static const double rounding = 1e-6; /* of f32 weights */
 
@@ -73,6 +74,24 @@ static void heads_and_tokens_above_the_threshold_are_counted(void **state)
     assert_int_equal(report.tokens, 8);
     assert_int_equal(report.unseeing_rows, 1);
     expect_near(report.entropy, (heads[0].entropy + heads[1].entropy) / 2, rounding);
+}
+
+/* [B, I, H, Q, K]: pictures of texts. */
+static void all_before_the_heads_is_a_batch(void **state)
+{
+    static const clf_dims dims[] = { { 5, { 1, 2, 2, 2, 4 } }, { 5, { 2, 1, 2, 2, 4 } }, { 6, { 1, 2, 1, 2, 2, 4 } } };
+    clf_attention_report want, got;
+
+    (void)state;
+    assert_int_equal(clf_diagnose_attention(&known[0][0][0][0], CLF_DIMS(2, 2, 2, 4), 0.9, NULL, &want, NULL), CLF_OK);
+    for (size_t i = 0; i < CLF_COUNT(dims); i++) {
+        assert_int_equal(clf_diagnose_attention(&known[0][0][0][0], dims[i], 0.9, NULL, &got, NULL), CLF_OK);
+        expect_near(got.entropy, want.entropy, 0);
+        assert_int_equal(got.heads, 2);
+        assert_int_equal(got.tokens, want.tokens);
+        assert_int_equal(got.collapsed_tokens, want.collapsed_tokens);
+        assert_int_equal(got.unseeing_rows, want.unseeing_rows);
+    }
 }
 
 static void the_threshold_itself_is_no_collapse(void **state)
@@ -400,6 +419,55 @@ static void a_closed_gate_is_blind(void **state)
     clf_connector_destroy(c);
 }
 
+/* Two layers of 4 tensors; a third would be "cross_attn_layers.2". */
+#define LAYER_ROWS(i)                                                                                                  \
+    { "cross_attn_layers." #i ".q_proj.weight", 8, 8 }, { "cross_attn_layers." #i ".k_proj.weight", 8, 6 },            \
+        { "cross_attn_layers." #i ".v_proj.weight", 8, 6 }, { "cross_attn_layers." #i ".out_proj.weight", 8, 8 },      \
+    {                                                                                                                  \
+        "cross_attn_layers." #i ".out_proj.bias", 8, 0                                                                 \
+    }
+
+static const memory_row stack_rows[] = { { "latents", 3, 8 }, LAYER_ROWS(0), LAYER_ROWS(1), { NULL, 0, 0 } };
+
+static const char stack_json[] =
+    "{\"model_type\": \"clfusion\", \"module\": \"latent_resampler\", \"num_heads\": 2, \"residual\": true}";
+
+/* tokens of the first `tensors` tensors, up to `layer` or whole. */
+static void run_stack(clf_test *t, memory_source *s, size_t tensors, bool ends, int32_t layer, const clf_value *vision,
+                      float *tokens)
+{
+    clf_connector_options options = clf_connector_options_default();
+    clf_connector *c = NULL;
+    clf_error err = { 0 };
+
+    s->count = tensors;
+    options.layer = layer;
+    if (clf_connector_create_part(t->ctx, &s->source, stack_json, strlen(stack_json), &options, ends, &c, &err) !=
+        CLF_OK)
+        fail_msg("%s", err.message);
+    run_tokens(t, c, vision, tokens);
+    clf_connector_destroy(c);
+}
+
+static void a_stack_ends_behind_a_layer(void **state)
+{
+    enum { COUNT = 3 * 8 };
+    clf_test *t = *state;
+    float one[COUNT], two[COUNT], first[COUNT], last[COUNT];
+    memory_source s;
+
+    memory_source_fill(t, &s, stack_rows);
+    const clf_value vision = host_values(t, "vision", CLF_DIMS(1, 4, 6));
+
+    run_stack(t, &s, 6, false, 0, &vision, one);
+    run_stack(t, &s, 11, false, 0, &vision, two);
+    run_stack(t, &s, 11, true, 0, &vision, first);
+    run_stack(t, &s, 11, true, 1, &vision, last);
+    assert_memory_equal(first, one, sizeof one);
+    assert_memory_equal(last, two, sizeof two);
+    assert_memory_not_equal(one, two, sizeof one);
+}
+
 static void a_baseline_needs_a_visual_input(void **state)
 {
     clf_test *t = *state;
@@ -422,6 +490,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLF_TEST(equal_weights_have_full_entropy_and_no_collapse),
         CLF_TEST(heads_and_tokens_above_the_threshold_are_counted),
+        CLF_TEST(all_before_the_heads_is_a_batch),
         CLF_TEST(the_threshold_itself_is_no_collapse),
         CLF_TEST(one_key_and_no_key_have_defined_entropies),
         CLF_TEST(weights_that_are_no_attention_are_refused),
@@ -433,6 +502,7 @@ int main(void)
         CLF_TEST(gates_that_hold_no_numbers_are_refused),
         CLF_TEST(the_difference_is_that_of_two_runs),
         CLF_TEST(a_closed_gate_is_blind),
+        CLF_TEST(a_stack_ends_behind_a_layer),
         CLF_TEST(a_baseline_needs_a_visual_input),
     };
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "harness.h"
-#include "shims.h"
+#include "walk.h"
 
 #define FOLDER(name) CLF_TEST_DATA "/" name
 
@@ -321,7 +321,7 @@ static void an_id_outside_the_vocabulary_is_named(void **state)
 
     k->ids[T + 1] = 40;
     assert_int_equal(clf_connector_run(t->stream, c, k->in, k->in_count, &out, 1, &err), CLF_INVALID_ARGUMENT);
-    assert_non_null(strstr(err.message, "text_ids[1, 1] is 40; want 0 to 39, the vocabulary"));
+    assert_string_equal(err.message, "blip-2/qformer: text_ids[1, 1] is 40; want 0 to 39, the vocabulary");
     clf_stream_reset(t->stream);
     clf_connector_destroy(c);
 }
@@ -387,27 +387,36 @@ static void outputs_with_a_row_for_each_id_take_no_placeholders(void **state)
 
 /* ---- failures: opening, one call of all passes, closing ---- */
 
-static clf_status live(clf_test *t, const call *k, clf_stream *s, clf_error *err)
+typedef struct life {
+    const call *call;
+    struct {
+        float first[2 * 3 * 20], second[2 * I];
+    } out;
+} life;
+
+static clf_status live(clf_test *t, void *user, clf_stream *s, clf_error *err)
 {
-    float logits[I * I], itm[2 * I];
-    const clf_value out[] = { { .name = "logits", .host = logits }, { .name = "itm_logits", .host = itm } };
+    life *l = user;
+    const clf_value out[] = { { .name = "logits", .host = l->out.first },
+                              { .name = "itm_logits", .host = l->out.second } };
     clf_connector *c = NULL;
     clf_status status = open_with(t, FOLDER("blip2_retrieval"), "objective=itg", 0, &c, err);
 
     if (status == CLF_OK)
-        status = clf_connector_run(s, c, k->in, k->in_count, out, CLF_COUNT(out), err);
+        status = clf_connector_run(s, c, l->call->in, l->call->in_count, out, CLF_COUNT(out), err);
     clf_connector_destroy(c);
     return status;
 }
 
 /* Frames repeat ids and masks in host memory. */
-static clf_status live_video(clf_test *t, const call *k, clf_stream *s, clf_error *err)
+static clf_status live_video(clf_test *t, void *user, clf_stream *s, clf_error *err)
 {
-    float tokens[2 * 3 * 20];
-    const clf_value in[] = { { "vision", clf_tensor_shape(CLF_F32, CLF_DIMS(1, 2, 4, DV)),
-                               (void *)(uintptr_t)k->vision },
-                             { "text_ids", clf_tensor_shape(CLF_I64, CLF_DIMS(1, T)), (void *)(uintptr_t)k->ids } };
-    const clf_value out = { .name = "tokens", .host = tokens };
+    life *l = user;
+    const clf_value in[] = {
+        { "vision", clf_tensor_shape(CLF_F32, CLF_DIMS(1, 2, 4, DV)), (void *)(uintptr_t)l->call->vision },
+        { "text_ids", clf_tensor_shape(CLF_I64, CLF_DIMS(1, T)), (void *)(uintptr_t)l->call->ids }
+    };
+    const clf_value out = { .name = "tokens", .host = l->out.first };
     clf_connector *c = NULL;
     clf_status status = open_with(t, FOLDER("instructblipvideo_basic"), NULL, 0, &c, err);
 
@@ -417,46 +426,27 @@ static clf_status live_video(clf_test *t, const call *k, clf_stream *s, clf_erro
     return status;
 }
 
-static void fail_each_allocation(clf_test *t, const call *k, long step,
-                                 clf_status (*run)(clf_test *, const call *, clf_stream *, clf_error *))
+static clf_status live_placed(clf_test *t, void *user, clf_stream *s, clf_error *err)
 {
-    clf_error err = { 0 };
-    clf_shim_counts before;
+    life *l = user;
 
-    assert_int_equal(run(t, k, t->stream, &err), CLF_OK);
-    before = clf_shims_count();
-    for (long n = 1, made = n; made >= n; n += step) {
-        clf_stream *s = NULL;
-        clf_status status;
-
-        assert_int_equal(clf_stream_create(t->ctx, NULL, &s, &err), CLF_OK);
-        clf_shims_fail_allocation(n, false);
-        status = run(t, k, s, &err);
-        made = clf_shims_allocations();
-        clf_shims_fail_allocation(0, false);
-        if (status != (made < n ? CLF_OK : CLF_OUT_OF_MEMORY))
-            fail_msg("allocation %ld: %s \"%s\"", n, clf_status_name(status), err.message);
-        clf_stream_destroy(s);
-        assert_true(clf_shims_balanced(&before));
-    }
+    return run_placed(t, l->call, s, true, l->out.first, err);
 }
 
-static clf_status live_placed(clf_test *t, const call *k, clf_stream *s, clf_error *err)
-{
-    float logits[I * I];
-
-    return run_placed(t, k, s, true, logits, err);
-}
-
-/* Steps that share no factor with the layers' pattern; the module's own test takes every one. */
 static void an_allocation_that_fails_is_out_of_memory(void **state)
 {
     clf_test *t = *state;
-    const call *k = prepare(t, I, I);
+    life l = { .call = prepare(t, I, I) };
+    clf_walk w = { "objective=itg", live, &l, &l.out, sizeof l.out, .outputs = 2, .beside = true, .again = 64 };
 
-    fail_each_allocation(t, k, 7, live);
-    fail_each_allocation(t, k, 5, live_video);
-    fail_each_allocation(t, k, 1, live_placed);
+    assert_true(clf_walk_allocations(t, &w) > 20);
+    w.name = "instructblipvideo";
+    w.work = live_video;
+    w.outputs = 1;
+    assert_true(clf_walk_allocations(t, &w) > 20);
+    w.name = "placeholders";
+    w.work = live_placed;
+    assert_true(clf_walk_allocations(t, &w) > 20);
 }
 
 int main(void)

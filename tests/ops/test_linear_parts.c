@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "ref/linear.h"
-#include "shims.h"
+#include "walk.h"
 
 static const clf_dtype sources[] = { CLF_F32, CLF_F16, CLF_BF16, CLF_F64 };
 
@@ -357,63 +357,35 @@ static clf_linear_weight_desc desc_for_faults(clf_test *t, clf_linear_part *part
     return d;
 }
 
+static clf_status create_alone(clf_test *t, void *desc, clf_stream *s, clf_error *err)
+{
+    clf_linear_weight *w = NULL;
+    const clf_status status = clf_linear_weight_create(t->ctx, desc, &w, err);
+
+    (void)s;
+    assert_int_equal(w == NULL, status != CLF_OK);
+    clf_linear_weight_destroy(w);
+    return status;
+}
+
 static void a_failure_of_any_call_leaves_nothing_allocated(void **state)
 {
     clf_test *t = *state;
     clf_linear_part parts[PARTS];
-    const clf_linear_weight_desc d = desc_for_faults(t, parts);
-    clf_linear_weight *w = NULL;
-    clf_error err = { 0 };
+    clf_linear_weight_desc d = desc_for_faults(t, parts);
+    const clf_walk w = { .name = "parts", .work = create_alone, .user = &d, .beside = true };
 
-    assert_int_equal(clf_linear_weight_create(t->ctx, &d, &w, &err), CLF_OK); /* programs stay with the context */
-    clf_linear_weight_destroy(w);
-    for (long k = 1;; k++) {
-        const clf_shim_counts before = clf_shims_count();
-        clf_status status;
-
-        clf_shims_fail_cl(k, false);
-        status = clf_linear_weight_create(t->ctx, &d, &w, &err);
-        if (clf_shims_failed() == NULL) {
-            assert_int_equal(status, CLF_OK);
-            assert_true(k > 10);
-            break;
-        }
-        assert_int_not_equal(status, CLF_OK);
-        assert_non_null(strstr(err.message, clf_shims_failed()));
-        assert_null(w);
-        assert_true(clf_shims_balanced(&before));
-    }
-    clf_shims_fail_cl(0, false);
-    clf_linear_weight_destroy(w);
+    assert_true(clf_walk_calls(t, &w) > (clf_test_small_only(t) ? 1 : 10));
 }
 
 static void a_failure_of_any_allocation_leaves_nothing_allocated(void **state)
 {
     clf_test *t = *state;
     clf_linear_part parts[PARTS];
-    const clf_linear_weight_desc d = desc_for_faults(t, parts);
-    clf_linear_weight *w = NULL;
-    clf_error err = { 0 };
+    clf_linear_weight_desc d = desc_for_faults(t, parts);
+    const clf_walk w = { .name = "parts", .work = create_alone, .user = &d, .beside = true };
 
-    for (long k = 1;; k++) {
-        const clf_shim_counts before = clf_shims_count();
-        clf_status status;
-        long made;
-
-        clf_shims_fail_allocation(k, false);
-        status = clf_linear_weight_create(t->ctx, &d, &w, &err);
-        made = clf_shims_allocations();
-        clf_shims_fail_allocation(0, false);
-        if (made < k) {
-            assert_int_equal(status, CLF_OK);
-            assert_true(k > 5);
-            break;
-        }
-        assert_int_equal(status, CLF_OUT_OF_MEMORY);
-        assert_null(w);
-        assert_true(clf_shims_balanced(&before));
-    }
-    clf_linear_weight_destroy(w);
+    assert_true(clf_walk_allocations(t, &w) > (clf_test_small_only(t) ? 0 : 5));
 }
 
 static void parts_that_cannot_be_are_refused(void **state)

@@ -51,6 +51,32 @@ static void scopes_name_errors_and_free_scratch(void **state)
     clf_stream_reset(s);
 }
 
+/* Opens the scopes, fails with the message, and compares the whole of what the stream says. */
+static void fails_as(clf_test *t, const char *const scopes[3], const char *message, const char *whole)
+{
+    for (int i = 0; i < 3 && scopes[i] != NULL; i++)
+        (void)clf_scope_open(t->stream, scopes[i], -1);
+    CLF_OP_FAIL(t->stream, CLF_INVALID_ARGUMENT, "%s", message);
+    clf_error err = { 0 };
+    assert_int_equal(clf_stream_finish(t->stream, &err), CLF_INVALID_ARGUMENT);
+    assert_string_equal(err.message, whole);
+    clf_stream_reset(t->stream);
+}
+
+static void a_word_stands_once(void **state)
+{
+    fails_as(*state, (const char *const[3]){ "blip-2", "qformer" }, "qformer: text_ids is 9; want 8",
+             "blip-2/qformer: text_ids is 9; want 8");
+    fails_as(*state, (const char *const[3]){ "qformer" }, "qformer: hidden", "qformer: hidden");
+    fails_as(*state, (const char *const[3]){ "cross_attention", "cross_attention", "media" }, "linear: x is 9",
+             "cross_attention/media/linear: x is 9");
+    /* other words that begin or end alike */
+    fails_as(*state, (const char *const[3]){ "blip-2", "former", "qformer" }, "qform: x",
+             "blip-2/former/qformer/qform: x");
+    fails_as(*state, (const char *const[3]){ "qformer", "former" }, "formers: x", "qformer/former/formers: x");
+    fails_as(*state, (const char *const[3]){ "qformer", "layers" }, "qformer: x", "qformer/layers/qformer: x");
+}
+
 static void after_an_error_scratch_has_a_shape_and_no_memory(void **state)
 {
     clf_test *t = *state;
@@ -368,6 +394,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLF_TEST(the_first_error_stays_and_silences_the_stream),
         CLF_TEST(scopes_name_errors_and_free_scratch),
+        CLF_TEST(a_word_stands_once),
         CLF_TEST(after_an_error_scratch_has_a_shape_and_no_memory),
         CLF_TEST(equal_calls_find_equal_scratch),
         CLF_TEST(scratch_above_the_limit_of_a_buffer_is_an_error_with_both_numbers),

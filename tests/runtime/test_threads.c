@@ -1,17 +1,12 @@
-/* The number of the driver's threads does not show in the bits: the program runs itself once more with one thread. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "harness.h"
+/* The number of the driver's threads does not show in the bits of products and norms. */
+#include "thread_bits.h"
 
 #define ROWS 70
 #define IN 130
 #define OUT 65
 
-/* y = GELU(norm(x) Wᵀ) and the row sums' stand-in n = layer_norm(x), from fixed numbers. */
-static clf_status compute(clf_test *t, float y[ROWS * OUT], float n[ROWS * IN])
+/* y = GELU(norm(x) Wᵀ) [ROWS, OUT], then layer_norm(x) [ROWS, IN], from fixed numbers. */
+static void product_and_norm(clf_test *t, float *result)
 {
     static float x[ROWS * IN], weight[OUT * IN];
     clf_linear_weight_desc d = clf_linear_weight_desc_default();
@@ -34,59 +29,15 @@ static clf_status compute(clf_test *t, float y[ROWS * OUT], float n[ROWS * IN])
     clf_upload(t->stream, x, xs);
     clf_linear(t->stream, xs, w, &o, ys);
     clf_layer_norm(t->stream, xs, none, none, 1e-5F, ns);
-    clf_download(t->stream, ys, y);
-    clf_download(t->stream, ns, n);
+    clf_download(t->stream, ys, result);
+    clf_download(t->stream, ns, result + ROWS * OUT);
+    assert_int_equal(clf_stream_finish(t->stream, NULL), CLF_OK);
     clf_linear_weight_destroy(w);
-    return clf_stream_finish(t->stream, NULL);
-}
-
-static float y[ROWS * OUT], n[ROWS * IN];
-static const char *write_to; /* of the second process */
-
-static void one_thread_and_many_give_the_same_bits(void **state)
-{
-    static float other_y[ROWS * OUT], other_n[ROWS * IN];
-    char path[] = "/tmp/clf-threads-XXXXXX", program[500] = { 0 }, command[1200];
-    const int fd = mkstemp(path);
-    FILE *file;
-
-    assert_true(fd >= 0);
-    close(fd);
-    assert_true(readlink("/proc/self/exe", program, sizeof program - 1) > 0);
-    assert_int_equal(compute(*state, y, n), CLF_OK);
-    snprintf(
-        command, sizeof command,
-        "env -u LD_PRELOAD POCL_MAX_PTHREAD_COUNT=1 POCL_CPU_MAX_CU_COUNT=1 CL_CONFIG_CPU_TBB_NUM_WORKERS=1 '%s' %s "
-        ">/dev/null",
-        program, path);
-    assert_int_equal(system(command), 0);
-    file = fopen(path, "rb");
-    assert_non_null(file);
-    assert_int_equal(fread(other_y, 1, sizeof other_y, file), sizeof other_y);
-    assert_int_equal(fread(other_n, 1, sizeof other_n, file), sizeof other_n);
-    fclose(file);
-    unlink(path);
-    assert_memory_equal(y, other_y, sizeof y);
-    assert_memory_equal(n, other_n, sizeof n);
-}
-
-static void the_second_process_writes_its_result(void **state)
-{
-    FILE *file;
-
-    assert_int_equal(compute(*state, y, n), CLF_OK);
-    file = fopen(write_to, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(y, 1, sizeof y, file), sizeof y);
-    assert_int_equal(fwrite(n, 1, sizeof n, file), sizeof n);
-    assert_int_equal(fclose(file), 0);
 }
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest first[] = { CLF_TEST(one_thread_and_many_give_the_same_bits) };
-    const struct CMUnitTest second[] = { CLF_TEST(the_second_process_writes_its_result) };
+    static const clf_thread_case cases[] = { { "product and norm", product_and_norm, ROWS * (OUT + IN) } };
 
-    write_to = argc > 1 ? argv[1] : NULL;
-    return write_to != NULL ? CLF_TEST_MAIN(second) : CLF_TEST_MAIN(first);
+    return clf_thread_bits_main(argc, argv, cases, CLF_COUNT(cases));
 }
