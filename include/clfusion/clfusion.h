@@ -14,6 +14,7 @@
 #include <clfusion/cross_mask.h>
 #include <clfusion/device.h>
 #include <clfusion/diagnose.h>
+#include <clfusion/early_fusion.h>
 #include <clfusion/gated_unit.h>
 #include <clfusion/gather.h>
 #include <clfusion/interleave.h>
@@ -24,6 +25,7 @@
 #include <clfusion/llava_fusion.h>
 #include <clfusion/memory.h>
 #include <clfusion/norm.h>
+#include <clfusion/patches.h>
 #include <clfusion/projector.h>
 #include <clfusion/qformer.h>
 #include <clfusion/resampler.h>

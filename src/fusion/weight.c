@@ -59,7 +59,9 @@ clf_dtype clf_weight_storage(clf_dtype dtype, clf_dtype storage)
 
 uint64_t clf_weight_products(const clf_linear_layer *layer)
 {
-    const clf_host_tensor w = layer->weight;
+    uint64_t products = clf_host_present(layer->weight);
 
-    return clf_host_present(w) ? (uint64_t)w.dim[0] * (uint64_t)w.dim[1] : 0;
+    for (int32_t i = 0; i < layer->weight.rank; i++)
+        products *= (uint64_t)layer->weight.dim[i];
+    return products;
 }

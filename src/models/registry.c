@@ -39,6 +39,7 @@ static const clf_family *const families[] = {
     &clf_family_linear_projection,
     &clf_family_mlp_projection,
     &clf_family_llava_fusion,
+    &clf_family_early_fusion,
     &clf_family_cross_attention,
     &clf_family_gated_cross_attention,
     &clf_family_gated_cross_attention_dense,

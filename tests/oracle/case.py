@@ -79,7 +79,8 @@ class Case:
         return value
 
     def expect(self, name: str, value: torch.Tensor) -> torch.Tensor:
-        np.save(self.folder / f"out_{name}.npy", np.ascontiguousarray(value.detach().float().numpy()))
+        kept = value.detach().float() if value.is_floating_point() else value.detach().long()
+        np.save(self.folder / f"out_{name}.npy", np.ascontiguousarray(kept.numpy()))
         return value.detach()
 
     def text(self, batch: int, length: int, width: int, placeholder: int, count: int, vocabulary: int = 100):

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import make_cross
+import make_early
 import make_flamingo
 import make_llava
 import make_modules
@@ -21,7 +22,10 @@ import make_resampler
 import numpy as np
 import torch
 
-PARTS = (make_llava, make_others, make_modules, make_cross, make_flamingo, make_resampler, make_qformer, make_pool)
+PARTS = (
+    make_llava, make_others, make_modules, make_cross, make_flamingo, make_resampler, make_qformer, make_pool,
+    make_early,
+)
 
 
 def make_all(root: Path) -> None:
