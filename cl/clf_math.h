@@ -48,7 +48,7 @@ typedef struct __attribute__((packed, aligned(2))) {
 #ifdef CLF_POCL
 #define CLF_FETCH(at) __builtin_prefetch((private const void *)(size_t)(at))
 #else
-#define CLF_FETCH(at) prefetch((at), 1)
+#define CLF_FETCH(at) prefetch((global const uchar *)(at), 1) /* of any type, half too */
 #endif
 
 /* ---- elements: CLF_TYPE(t), CLF_LOAD(t)(ptr, i), CLF_STORE(t)(ptr, i, v); CLF_LOADV and CLF_STOREV move CLF_VEC ---- */

@@ -82,11 +82,8 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
         const uint first = get_global_id(0) * batch, last = min(first + batch, tiles);                                 \
         const uint bytes = (NR * sizeof(*w) + tiles - 1) / tiles;                                                      \
         clf_fv tile[CLF_PANEL_BATCH][2 * (MR)];                                                                        \
-        global const float *row[CLF_PANEL_BATCH * (MR)];                                                               \
                                                                                                                        \
         w += w_at + (ulong)n * K;                                                                                      \
-        _Pragma("nounroll") for (uint i = 0; i < (last - first) * (MR); i++)                                           \
-            row[i] = x + clf_row(X, min(first * (MR) + i, M - 1));                                                     \
         for (uint p = first; p < last; p++)                                                                            \
             for (uint i = 0; i < 2 * (MR); i++)                                                                        \
                 tile[p - first][i] = 0.0f;                                                                             \
@@ -98,12 +95,12 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
                 global const float *from[MR];                                                                          \
                 global const CLF_TYPE(CLF_W) *v = w + (ulong)begin * NR;                                               \
                 clf_fv sum[2 * (MR)];                                                                                  \
-                _Pragma("unroll") for (uint i = 0; i < (MR); i++) from[i] = row[(p - first) * (MR) + i];               \
+                _Pragma("unroll") for (uint i = 0; i < (MR); i++) from[i] = x + clf_row(X, min(p * (MR) + i, M - 1));  \
                 _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) sum[i] = tile[p - first][i];                     \
                 for (ulong k = begin; k < end; k++, v += NR, ahead += bytes) {                                         \
                     const clf_fv w0 = CLF_LOADV(CLF_W)(v, 0), w1 = CLF_LOADV(CLF_W)(v, CLF_VEC);                       \
-                    CLF_FETCH(ahead);                                                                            \
-                    CLF_FETCH(ahead + bytes / 2);                                                                \
+                    CLF_FETCH(ahead);                                                                                  \
+                    CLF_FETCH(ahead + bytes / 2);                                                                      \
                     _Pragma("unroll") for (uint i = 0; i < (MR); i++) {                                                \
                         sum[2 * i] = CLF_FMA((clf_fv)(from[i][k]), w0, sum[2 * i]);                                    \
                         sum[2 * i + 1] = CLF_FMA((clf_fv)(from[i][k]), w1, sum[2 * i + 1]);                            \

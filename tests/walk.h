@@ -17,7 +17,6 @@ typedef struct clf_walk {
     bool beside; /* part of the work is beside the stream, creating modules say: its errors are not the stream's */
 
     long arguments; /* of calls that set arguments or ask for the size of memory so many fail, evenly spread; 0: all */
-    long trailing;  /* commands that may still come after an allocation was refused, not after a call; 0: none */
     long again;     /* after every again-th failure the work is done once more; 0: after each */
 } clf_walk;
 

@@ -174,16 +174,12 @@ static void tokens_forward(clf_stream *s, const clf_flamingo_model *m, const clf
     hand_over(s, options.weights, attention);
 }
 
-/* i32 on the device, from host memory that is freed; NULL stays an error of its own. */
-static clf_tensor upload_groups(clf_stream *s, int32_t *groups, clf_dims dims)
+/* i32 on the device. */
+static clf_tensor upload_groups(clf_stream *s, const int32_t *groups, clf_dims dims)
 {
     const clf_tensor t = clf_scratch(s, CLF_I32, dims);
 
-    if (groups == NULL)
-        CLF_OP_FAIL(s, CLF_OUT_OF_MEMORY, "text_ids: no host memory for %" PRId64 " times", clf_element_count(t));
-    else
-        clf_upload_copy(s, groups, (uint64_t)clf_element_count(t) * sizeof *groups, t);
-    clf_free(groups);
+    clf_upload_copy(s, groups, (uint64_t)clf_element_count(t) * sizeof *groups, t);
     return t;
 }
 
@@ -197,14 +193,19 @@ static void see_by_time(clf_stream *s, const clf_flamingo_model *m, const clf_ca
     int32_t *text_time = clf_alloc((size_t)(B * T), sizeof *text_time);
     int32_t *media_time = clf_alloc((size_t)(I * M), sizeof *media_time);
 
-    if (text_time != NULL && (m->sight.cached || P != T))
-        clf_text_time_after(ids, B, P, m->sight.media_token, T, text_time);
-    else if (text_time != NULL)
-        clf_text_time(ids, B, T, m->sight.media_token, text_time);
-    if (media_time != NULL)
+    if (text_time != NULL && media_time != NULL) {
+        if (m->sight.cached || P != T)
+            clf_text_time_after(ids, B, P, m->sight.media_token, T, text_time);
+        else
+            clf_text_time(ids, B, T, m->sight.media_token, text_time);
         clf_media_time(I, M, media_time);
-    rules->query_groups = upload_groups(s, text_time, CLF_DIMS(B, T));
-    rules->key_groups = upload_groups(s, media_time, CLF_DIMS(1, I * M));
+        rules->query_groups = upload_groups(s, text_time, CLF_DIMS(B, T));
+        rules->key_groups = upload_groups(s, media_time, CLF_DIMS(1, I * M));
+    } else {
+        CLF_OP_FAIL(s, CLF_OUT_OF_MEMORY, "text_ids: no host memory for %" PRId64 " times", B * T + I * M);
+    }
+    clf_free(text_time);
+    clf_free(media_time);
     rules->group_rule = m->sight.immediate ? CLF_GROUPS_EQUAL : CLF_GROUPS_AT_LEAST;
     if (m->sight.immediate)
         rules->unseen = CLF_UNSEEN_UNIFORM_BUT_GROUP_0;

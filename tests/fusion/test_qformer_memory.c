@@ -1,8 +1,13 @@
 /* Device memory of the Q-Former at BLIP-2's size.  A program of its own: the peak is that of the whole context. */
+#include <string.h>
+
 #include "parts.h"
 #include "shims.h"
 
-#define ROOM 20000000U /* bytes beside the weights: input, result, scratch, what packing stages */
+/* Bytes beside the weights: input, result, scratch, what packing stages.  CLBlast copies input and result of a product
+ * into temporaries. */
+#define ROOM 20000000U
+#define ROOM_CLBLAST 30000000U
 
 typedef struct call {
     clf_qformer *q;
@@ -41,7 +46,7 @@ static call prepare(clf_test *t, part_qformer_sizes n, int64_t rows)
 }
 
 /* From the creation of the module to its second call. */
-static void memory_is_the_weights_and_less_than_20_MB(void **state)
+static void memory_is_that_of_the_weights_and_little_more(void **state)
 {
     static const part_qformer_sizes
         blip2 = { .queries = 32, .width = 768, .inner = 3072, .vision = 1408, .layers = 12, .heads = 12 },
@@ -49,6 +54,7 @@ static void memory_is_the_weights_and_less_than_20_MB(void **state)
     clf_test *t = *state;
     const part_qformer_sizes n = clf_test_small_only(t) ? small : blip2;
     const uint64_t weights = sizeof(float) * parameters(n);
+    const uint64_t room = strcmp(clf_context_gemm(t->ctx), "panel") == 0 ? ROOM : ROOM_CLBLAST;
     const call k = prepare(t, n, clf_test_small_only(t) ? 9 : 257);
     clf_shim_counts before, after;
     uint64_t first_peak, peak, held;
@@ -67,15 +73,15 @@ static void memory_is_the_weights_and_less_than_20_MB(void **state)
     assert_int_equal(after.kernels, before.kernels);
     print_message("             %.1f MB of weights, at most %.1f MB beside them\n", (double)weights * 1e-6,
                   ((double)peak - (double)weights) * 1e-6);
-    if (peak > weights + ROOM)
-        fail_msg("peak is %llu bytes; want at most %llu, the weights and 20 MB", (unsigned long long)peak,
-                 (unsigned long long)(weights + ROOM));
+    if (peak > weights + room)
+        fail_msg("peak is %llu bytes; want at most %llu, the weights and %llu", (unsigned long long)peak,
+                 (unsigned long long)(weights + room), (unsigned long long)room);
     clf_qformer_destroy(k.q);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { CLF_TEST(memory_is_the_weights_and_less_than_20_MB) };
+    const struct CMUnitTest tests[] = { CLF_TEST(memory_is_that_of_the_weights_and_little_more) };
 
     return CLF_TEST_MAIN(tests);
 }

@@ -11,7 +11,7 @@
 #include "harness.h"
 
 #define MAX_VALUES 8
-#define MAX_CASES 200
+#define MAX_CASES 400
 #define CASES_AT_LEAST 135 /* a folder that has lost its data must not pass */
 
 typedef struct case_value {
@@ -63,8 +63,10 @@ static inline size_t list_folder(const char *folder, char **names, size_t capaci
     if (dir == NULL)
         fail_msg("%s cannot be read", folder);
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
-        if (entry->d_name[0] != '.' && count < capacity)
+        if (entry->d_name[0] != '.') {
+            assert_true(count < capacity);
             names[count++] = strdup(entry->d_name);
+        }
     closedir(dir);
     qsort(names, count, sizeof *names, by_name);
     return count;

@@ -4,7 +4,7 @@
 #include "memory_source.h"
 
 #define MODULES                                                                                                        \
-    "linear_projection, mlp_projection, llava_fusion, early_fusion, cross_attention, gated_cross_attention, "                        \
+    "linear_projection, mlp_projection, llava_fusion, early_fusion, cross_attention, gated_cross_attention, "          \
     "gated_cross_attention_dense, gated_cross_attention_stack, cross_attention_fusion, perceiver_resampler, "          \
     "latent_resampler, learned_query_compressor, simplified_qformer"
 #define LIST                                                                                                           \
