@@ -3,17 +3,19 @@
  * x  rows of f32, placed by clf_rows
  * w  column panels  [ceil(N / NR)][K][NR] of CLF_W, made once by panel_pack; NR = 2 CLF_VEC
  * y  a work-item makes `batch` tiles of MR rows and NR columns, in blocks of `block` steps of k; global
- *    (ceil(ceil(M / MR) / batch), ceil(N / NR)), work-groups of one
+ *    (ceil(ceil(M / MR) / batch), ceil(N / NR)), or the other way round when `across` is 1; work-groups of one
  *
- * A CPU device runs an item as straight code in explicit vectors: no barriers, no local memory.  Rows are the fast
- * dimension, so neighbouring items share a panel of w, which stays in the second-level cache.  Per k a tile takes two
+ * A CPU device runs an item as straight code in explicit vectors: no barriers, no local memory.  Per k a tile takes two
  * vectors of w and MR broadcasts of x for 2 MR fused multiply-adds.  x is read where it lies: a broadcast costs the same
  * from MR rows as from one packed panel, and a cache line of each row serves 16 steps.
  *
- * Weights come from memory while the units multiply: each item fetches its share of what is next.  An item with all
- * rows (few of them) takes a block of w through all its tiles, from the first-level cache, and fetches the next block;
- * their sums wait in private memory.  One of many items on the same panel (batch 1, block K) fetches its part of the
- * next panel.  Both lie right behind: panels and blocks follow each other in w.
+ * An item is one tile, and rows are the fast dimension: neighbours share a panel of w, which stays in the second-level
+ * cache.  Or it is a batch of tiles one below the other, and columns are the fast dimension (`across`): the item takes a
+ * block of w through all its tiles, from the first-level cache, while their sums wait in private memory; neighbours share
+ * rows of x, which stay in the second-level cache.
+ *
+ * Weights come from memory while the units multiply: each tile fetches its share of what is next, the next panel, or the
+ * next block.  Both lie right behind: panels and blocks follow each other in w.
  *
  * An output is one chain of fma in rising k from 0, then the epilogue: its bits depend on its row of x, its row of W and
  * the epilogue's operands, never on M, MR, batch, block or the place of the row.
@@ -69,18 +71,24 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
 
 #define CLF_PANEL_ARGUMENTS                                                                                            \
     global const float *x, clf_rows X, global const CLF_TYPE(CLF_W) *w, ulong w_at, uint M, uint N, uint K,            \
-        uint height, uint batch, uint block, global const float *bias, ulong bias_at, uint has_bias, uint act,         \
-        uint has_residual, float scale, global const CLF_TYPE(CLF_Y) *r, clf_rows R, global CLF_TYPE(CLF_Y) *y,        \
+        uint height, uint across, uint batch, uint block, global const float *bias, ulong bias_at, uint has_bias,      \
+        uint act, uint has_residual, float scale, global const CLF_TYPE(CLF_Y) *r, clf_rows R, global CLF_TYPE(CLF_Y) *y,        \
         clf_rows Y
+
+/* The item's column of tiles and its first tile.  Not by ?:, which pocl 3.1 turns into a choice of dimension that it then
+ * cannot link (2026-11). */
+#define CLF_PANEL_COLUMN (across * (uint)get_global_id(0) + (1 - across) * (uint)get_global_id(1))
+#define CLF_PANEL_ROW (across * (uint)get_global_id(1) + (1 - across) * (uint)get_global_id(0))
 
 /* `ahead` are the bytes to fetch, `bytes` of them for each k of each tile: one tile alone has two cache lines of f32 for
  * each k, hence two hints.  Rows of the last tile past M repeat the last row, unstored. */
 #define CLF_PANEL_RUN(MR)                                                                                              \
     kernel void clf_panel_mr##MR(CLF_PANEL_ARGUMENTS)                                                                  \
     {                                                                                                                  \
-        const uint tiles = (M + (MR) - 1) / (MR), n = get_global_id(1) * NR;                                           \
-        const uint first = get_global_id(0) * batch, last = min(first + batch, tiles);                                 \
-        const uint bytes = (NR * sizeof(*w) + tiles - 1) / tiles;                                                      \
+        const uint tiles = (M + (MR) - 1) / (MR), n = CLF_PANEL_COLUMN * NR;                                           \
+        const uint first = CLF_PANEL_ROW * batch, last = min(first + batch, tiles);                                    \
+        const uint sharers = across ? last - first : tiles, place = across ? 0 : first;                                \
+        const uint bytes = (NR * sizeof(*w) + sharers - 1) / sharers;                                                  \
         clf_fv tile[CLF_PANEL_BATCH][2 * (MR)];                                                                        \
                                                                                                                        \
         w += w_at + (ulong)n * K;                                                                                      \
@@ -90,7 +98,7 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
         for (uint begin = 0; begin < K; begin += block) {                                                              \
             const uint end = min(begin + block, K);                                                                    \
             global const uchar *ahead =                                                                                \
-                (global const uchar *)(w + (ulong)end * NR) + (ulong)first * (end - begin) * bytes;                    \
+                (global const uchar *)(w + (ulong)end * NR) + (ulong)place * (end - begin) * bytes;                    \
             for (uint p = first; p < last; p++) {                                                                      \
                 global const float *from[MR];                                                                          \
                 global const CLF_TYPE(CLF_W) *v = w + (ulong)begin * NR;                                               \

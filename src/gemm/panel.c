@@ -12,11 +12,13 @@
 
 #define CLF_OP "linear"
 
-/* An item with all rows: at most so many tiles, so many steps of k at a time (16 KiB of f32), and so many items for each
- * compute unit at least.  docs/decisions.md, "few rows". */
+/* An item with tiles one below the other: at most so many, and so many steps of k at a time (16 KiB of f32).  For few
+ * rows, when so many items are left for each compute unit; for any number, when the panels of w are so many.
+ * docs/decisions.md, "few rows" and "wide weights". */
 #define TILES 12
 #define STEPS 128
 #define ITEMS_A_UNIT 4
+#define WIDE 64
 
 static int64_t panel_width(const clf_context *ctx)
 {
@@ -81,14 +83,26 @@ static int64_t tile_height(int64_t rows)
 typedef struct launch_plan {
     const char *entry;
     uint64_t groups[2];
+    bool across;           /* the first dimension counts panels of w, not rows of tiles */
     uint32_t batch, block; /* tiles of an item; steps of k that all of them take before the next */
 } launch_plan;
+
+/* Tiles that an item of the CPU kernels takes. */
+static uint64_t batch_of(const clf_context *ctx, uint64_t rows, uint64_t columns)
+{
+    const uint64_t most = most_tiles(ctx);
+
+    if (rows <= most && columns >= ITEMS_A_UNIT * (uint64_t)ctx->info.compute_units)
+        return rows;
+    return columns >= WIDE ? clf_div_up(rows, clf_div_up(rows, most)) : 1;
+}
 
 static launch_plan plan_of(const clf_stream *s, int64_t M, int64_t MR, const clf_gemm_weight *w)
 {
     const clf_context *ctx = clf_stream_context(s);
     const uint64_t rows = clf_div_up((uint64_t)M, (uint64_t)MR);
     const uint64_t columns = clf_div_up((uint64_t)w->N, (uint64_t)panel_width(ctx));
+    const uint64_t batch = batch_of(ctx, rows, columns);
     launch_plan p = { .groups = { rows, columns }, .batch = 1, .block = (uint32_t)w->K };
 
     if (clf_op_kernels(s) == CLF_KERNELS_REF) {
@@ -98,9 +112,11 @@ static launch_plan plan_of(const clf_stream *s, int64_t M, int64_t MR, const clf
     p.entry = MR == 1 ? "clf_panel_mr1" : MR == 4 ? "clf_panel_mr4" : "clf_panel_mr8";
     if (MR == 1) {
         p.groups[1] = clf_div_up(columns, CLF_PANEL_SPAN(clf_dtype_bytes(w->storage)));
-    } else if (rows <= most_tiles(ctx) && columns >= ITEMS_A_UNIT * (uint64_t)ctx->info.compute_units) {
-        p.groups[0] = 1;
-        p.batch = (uint32_t)rows;
+    } else if (batch > 1) {
+        p.groups[0] = columns;
+        p.groups[1] = clf_div_up(rows, batch);
+        p.across = true;
+        p.batch = (uint32_t)batch;
         p.block = STEPS;
     }
     return p;
@@ -129,7 +145,7 @@ static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, con
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_memory(w->packed), clf_arg_u64(0), clf_arg_u32((uint32_t)M),
                clf_arg_u32((uint32_t)w->N), clf_arg_u32((uint32_t)w->K), clf_arg_u32((uint32_t)MR),
-               clf_arg_u32(p.batch), clf_arg_u32(p.block), clf_arg_memory(f->bias),
+               clf_arg_u32(p.across), clf_arg_u32(p.batch), clf_arg_u32(p.block), clf_arg_memory(f->bias),
                clf_arg_u64(f->bias.offset / sizeof(float)), clf_arg_u32(clf_present(f->bias)),
                clf_arg_u32((uint32_t)o->activation), clf_arg_u32(clf_present(o->residual)),
                clf_arg_f32(o->residual_scale), clf_arg_rows(o->residual), clf_arg_rows(y));
