@@ -1,10 +1,13 @@
 /* Tables of positions on a grid. */
 #include "fusion/sincos.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stddef.h>
 
+#include "core/error.h"
 #include "core/size.h"
+#include "fusion/table_resize.h"
 
 /* e(t) of width 2 F: F sines, F cosines. */
 static void encode(int64_t t, int64_t F, float *e)
@@ -36,63 +39,30 @@ void clf_sincos_grid(int64_t rows, int64_t columns, int64_t C, float *table)
     }
 }
 
-/* Four taps for place i of `to` among `side`: which, and how much of each. */
-typedef struct clf_taps {
-    int64_t at[4];
-    double weight[4];
-} clf_taps;
+#define CLF_OP "sincos_table"
 
-/* Keys' cubic convolution kernel at distance d >= 0. */
-static double cubic(double d)
+clf_status clf_sincos_table(int64_t rows, int64_t columns, int64_t C, float *table, clf_error *err)
 {
-    const double a = -0.75;
+    uint64_t count = 0;
 
-    if (d <= 1)
-        return ((a + 2) * d - (a + 3)) * d * d + 1;
-    return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
-}
-
-static clf_taps taps_of(int64_t i, int64_t side, int64_t to)
-{
-    const double place = ((double)i + 0.5) * (double)side / (double)to - 0.5, below = floor(place);
-    clf_taps taps;
-
-    for (int k = 0; k < 4; k++) {
-        taps.at[k] = CLF_MIN(CLF_MAX((int64_t)below - 1 + k, 0), side - 1);
-        taps.weight[k] = cubic(fabs(place - (below - 1 + k)));
-    }
-    return taps;
-}
-
-static void blend(const float *table, int64_t side, int64_t C, const clf_taps *down, const clf_taps *across, float *y)
-{
-    const float *row[16];
-    double weight[16];
-
-    for (int k = 0; k < 16; k++) {
-        row[k] = table + (down->at[k / 4] * side + across->at[k % 4]) * C;
-        weight[k] = down->weight[k / 4] * across->weight[k % 4];
-    }
-    for (int64_t c = 0; c < C; c++) {
-        double sum = 0;
-
-        for (int k = 0; k < 16; k++)
-            sum += weight[k] * (double)row[k][c];
-        y[c] = (float)sum;
-    }
+    CLF_REQUIRE(err, rows >= 0 && columns >= 0 && C >= 4 && C % 4 == 0, CLF_INVALID_ARGUMENT,
+                "the table is [%" PRId64 ", %" PRId64 ", %" PRId64 "]; want sizes from 0 and C a multiple of 4", rows,
+                columns, C);
+    CLF_REQUIRE(err,
+                clf_size_mul((uint64_t)rows, (uint64_t)columns, &count) && clf_size_mul(count, (uint64_t)C, &count) &&
+                    count <= PTRDIFF_MAX / sizeof(float),
+                CLF_INVALID_ARGUMENT,
+                "the table is [%" PRId64 ", %" PRId64 ", %" PRId64 "]; want it to fit into memory", rows, columns, C);
+    if (count > 0)
+        clf_sincos_grid(rows, columns, C, table);
+    return CLF_OK;
 }
 
 void clf_bicubic_grid(const float *table, int64_t side, int64_t to, int64_t C, float *result)
 {
-    for (int64_t y = 0; y < to; y++) {
-        const clf_taps down = taps_of(y, side, to);
+    const clf_axis axis = { .side = side, .to = to, .filter = CLF_TABLE_BICUBIC };
 
-        for (int64_t x = 0; x < to; x++) {
-            const clf_taps across = taps_of(x, side, to);
-
-            blend(table, side, C, &down, &across, result + (y * to + x) * C);
-        }
-    }
+    clf_blend_grid(table, C, &axis, &axis, 1, result);
 }
 
 int64_t clf_square_side(int64_t N)
