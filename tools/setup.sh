@@ -4,7 +4,7 @@
 
 # What building and running on the CPU takes; the tests name cmocka.  CLBlast and the OpenCL loader are opened at run time.
 CLF_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config opencl-c-headers ocl-icd-libopencl1 pocl-opencl-icd
-libclblast1 libjsmn-dev libmd-dev"
+libclblast1 libjsmn-dev libmd-dev libpng-dev libjpeg62-turbo-dev"
 
 clf_say() { printf '%s\n' "$*" >&2; }
 
@@ -52,9 +52,9 @@ clf_explain_packages()
     clf_say "this system has no apt-get; install these, then run again with CLFUSION_SETUP=skip:
   a C11 compiler, CMake 3.18 or later, ninja, pkg-config
   OpenCL headers (CL/cl.h), the OpenCL ICD loader (libOpenCL.so.1) and a driver, for a CPU pocl
-  jsmn (jsmn.h), libmd (sha2.h), cmocka 1.1.5 or later; CLBlast (libclblast.so.1) where there is a GPU
-  Fedora: gcc cmake ninja-build pkgconf-pkg-config opencl-headers ocl-icd pocl jsmn-devel libmd-devel libcmocka-devel
-  Arch:   gcc cmake ninja pkgconf opencl-headers ocl-icd pocl libmd cmocka clblast; jsmn from its own repository"
+  jsmn (jsmn.h), libmd (sha2.h), libpng, libjpeg-turbo, cmocka 1.1.5 or later; CLBlast (libclblast.so.1) where there is a GPU
+  Fedora: gcc cmake ninja-build pkgconf-pkg-config opencl-headers ocl-icd pocl jsmn-devel libmd-devel libpng-devel libjpeg-turbo-devel libcmocka-devel
+  Arch:   gcc cmake ninja pkgconf opencl-headers ocl-icd pocl libmd libpng libjpeg-turbo cmocka clblast; jsmn from its own repository"
     exit 1
 }
 
