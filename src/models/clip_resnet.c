@@ -15,7 +15,7 @@
 
 static clf_status build(const clf_builder *b, clf_model *m, clf_error *err)
 {
-    clf_head_spec spec = { .pool = clf_build_pool_desc(b) };
+    clf_head_spec spec = { .pool = clf_build_pool_desc(b), .contrast = clf_build_contrast_spec(b) };
     clf_attention_pool_desc *pool = &spec.pool;
     clf_attention_layer_desc *a = &pool->attention;
 

@@ -4,6 +4,10 @@
  * visual.attn_pool.query [Q, D], .ln_q.* [D], .ln_k.* [C], .attn.{in_proj_weight, or q_proj_weight [D, D],
  *     k_proj_weight [D, C], v_proj_weight [D, C]}, .attn.{in_proj_bias, out_proj.*}
  * visual.ln_post.* [D], visual.proj [D, P], applied to the first row from the right
+ * text.ln_final.* [Dt], text.text_projection [Dt, P], applied to the text's last row, its CLS, from the right;
+ *     logit_scale [], logit_bias [] or none: all of them or none
+ *
+ * vision is the tower's output, text the text transformer's, which ln_final has not seen.
  *
  * Source: Yu et al. 2022, arXiv:2205.01917; open_clip's AttentionalPooler. */
 #include <inttypes.h>
@@ -15,14 +19,35 @@
 
 #define POOL "visual.attn_pool."
 
+static clf_status read_text(const clf_builder *b, clf_head_spec *spec, clf_error *err)
+{
+    const int64_t P = spec->projection.dim[1];
+    clf_contrastive_desc *d = &spec->contrast.contrast;
+    bool there;
+
+    CLF_TRY(clf_build_has(b, "logit_scale", &there, err));
+    if (!there)
+        return CLF_OK;
+    spec->contrast.text = CLF_TEXT_LAST;
+    CLF_TRY(clf_build_tensor(b, "text.text_projection", 2, &spec->text_projection, err));
+    d->text.width = spec->text_projection.dim[0];
+    if (spec->text_projection.dim[1] != P)
+        return CLF_FAIL(err, CLF_BAD_FILE, "%s: text.text_projection is %s; want %" PRId64 " columns, as visual.proj",
+                        b->family, CLF_HOST_TEXT(spec->text_projection), P);
+    CLF_TRY(clf_build_norm(b, "text.ln_final", CLF_NORM_LAYER, d->text.width, 1e-5, &d->text.norm, err));
+    return clf_build_logit_scale(b, &spec->contrast, err);
+}
+
 static clf_status build(const clf_builder *b, clf_model *m, clf_error *err)
 {
-    /* 1e-12: torch.nn.functional.normalize. */
-    clf_head_spec spec = { .pool = clf_build_pool_desc(b), .first_apart = true, .eps = 1e-12 };
+    clf_head_spec spec = { .pool = clf_build_pool_desc(b),
+                           .first_apart = true,
+                           .contrast = clf_build_contrast_spec(b) };
     clf_attention_pool_desc *pool = &spec.pool;
     const char *key = "vision_cfg.attn_pooler_heads";
     int64_t heads = 8;
 
+    spec.contrast.contrast.eps = 1e-12F; /* torch.nn.functional.normalize */
     CLF_TRY(clf_build_tensor(b, POOL "query", 2, &pool->queries, err));
     const int64_t D = pool->queries.dim[1];
 
@@ -39,6 +64,7 @@ static clf_status build(const clf_builder *b, clf_model *m, clf_error *err)
     CLF_TRY(
         clf_build_width(b, "vision_cfg.attn_pooler_queries", pool->queries.dim[0], "the rows of " POOL "query", err));
     CLF_TRY(clf_build_width(b, "embed_dim", spec.projection.dim[1], "the columns of visual.proj", err));
+    CLF_TRY(read_text(b, &spec, err));
     return clf_build_head(b, &spec, m, err);
 }
 

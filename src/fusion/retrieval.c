@@ -1,0 +1,329 @@
+/* retrieval: values, indices [Q, k] = the k best of queries [Q, D] stored^T, stored [N, D] in blocks of R rows.
+ *
+ * The queries are the weight of the product and the stored rows its input, so that these are read once, where they lie:
+ * scores [R, Q] = block queries^T, merged into values and indices by keep_best.  Uploads go through a queue of their own
+ * into three buffers by turns. */
+#include "fusion/retrieval.h"
+
+#include <clfusion/linear.h>
+
+#include "core/alloc.h"
+#include "core/desc.h"
+#include "runtime/context.h"
+#include "runtime/op.h"
+
+#define CLF_OP "retrieval"
+
+/* Long enough that starting two kernels does not count beside the product, short enough that a block is in a cache of
+ * the last level when its second panel of queries comes. */
+#define BLOCK_BYTES (4 << 20)
+
+/* One is multiplied, one lies ready, one is being written: with two, a driver that gives all threads to the product before
+ * it looks for other work would copy when it is over. */
+#define ROOMS 3
+
+typedef struct slot {
+    clf_tensor block;        /* [R, D] */
+    struct _cl_event *ready; /* of the upload into it */
+} slot;
+
+struct clf_retrieval {
+    clf_context *ctx;
+    clf_host_tensor stored;
+    int64_t N, D, R; /* R: rows of a block */
+    bool in_place;
+    clf_stream *uploads, *products;
+    slot rooms[ROOMS]; /* absent where blocks are read in place */
+};
+
+clf_stream *clf_retrieval_uploads(clf_retrieval *r)
+{
+    return r->uploads;
+}
+
+clf_stream *clf_retrieval_products(clf_retrieval *r)
+{
+    return r->products;
+}
+
+bool clf_retrieval_in_place(const clf_retrieval *r)
+{
+    return r->in_place;
+}
+
+/* ---- creation ---- */
+
+static clf_status check_desc(const clf_retrieval_desc *d, clf_error *err)
+{
+    const clf_host_tensor t = d->stored;
+    uint64_t bytes;
+
+    CLF_REQUIRE(err, clf_is_float(t.dtype), CLF_UNSUPPORTED, "stored is %s; want f32, f16 or bf16", CLF_HOST_TEXT(t));
+    CLF_REQUIRE(err,
+                t.rank == 2 && t.dim[0] >= 0 && t.dim[1] >= 1 && t.dim[1] <= INT32_MAX && clf_host_bytes(t, &bytes),
+                CLF_INVALID_ARGUMENT, "stored is %s; want [N, D], D of 1 to 2^31 - 1", CLF_HOST_TEXT(t));
+    CLF_REQUIRE(err, t.data != NULL || t.dim[0] == 0, CLF_INVALID_ARGUMENT,
+                "stored is %s without data; want host memory", CLF_HOST_TEXT(t));
+    CLF_REQUIRE(err, d->block_rows >= 0 && d->block_rows <= INT32_MAX, CLF_INVALID_ARGUMENT,
+                "block_rows is %" PRId64 "; want 0 to 2^31 - 1", d->block_rows);
+    return CLF_OK;
+}
+
+/* A CPU device's buffer may be host memory whose elements are where the type wants them. */
+static bool reads_in_place(const clf_context *ctx, const clf_retrieval_desc *d)
+{
+    return !d->upload && ctx->info.kind == CLF_DEVICE_CPU && ctx->info.unified_memory &&
+           (uintptr_t)d->stored.data % clf_dtype_bytes(d->stored.dtype) == 0;
+}
+
+static clf_status create_streams(clf_retrieval *r, bool profiling, clf_error *err)
+{
+    clf_stream_desc desc = clf_stream_desc_default();
+
+    desc.profiling = profiling;
+    CLF_TRY(clf_stream_create(r->ctx, &desc, &r->products, err));
+    return r->in_place ? CLF_OK : clf_stream_create(r->ctx, &desc, &r->uploads, err);
+}
+
+static clf_status create(clf_context *ctx, const clf_retrieval_desc *given, clf_retrieval **out, clf_error *err)
+{
+    clf_retrieval_desc d = clf_retrieval_desc_default();
+    clf_retrieval *r;
+
+    CLF_DESC_READ(err, &d, given);
+    CLF_TRY(check_desc(&d, err));
+    *out = r = clf_alloc(1, sizeof *r);
+    CLF_REQUIRE(err, r != NULL, CLF_OUT_OF_MEMORY, "no host memory for %zu bytes", sizeof *r);
+    const int64_t usual = BLOCK_BYTES / (int64_t)clf_dtype_bytes(d.stored.dtype) / d.stored.dim[1];
+
+    r->ctx = ctx;
+    r->stored = d.stored;
+    r->N = d.stored.dim[0];
+    r->D = d.stored.dim[1];
+    r->R = CLF_MAX(1, CLF_MIN(r->N, d.block_rows > 0 ? d.block_rows : usual));
+    r->in_place = reads_in_place(ctx, &d);
+    CLF_TRY(create_streams(r, d.profiling, err));
+    for (size_t i = 0; i < ROOMS && !r->in_place; i++)
+        CLF_TRY(clf_tensor_create(ctx, d.stored.dtype, CLF_DIMS(r->R, r->D), &r->rooms[i].block, err));
+    return CLF_OK;
+}
+
+clf_status clf_retrieval_create(clf_context *ctx, const clf_retrieval_desc *desc, clf_retrieval **r, clf_error *err)
+{
+    clf_status status;
+
+    *r = NULL;
+    status = create(ctx, desc, r, err);
+    if (status != CLF_OK) {
+        clf_retrieval_destroy(*r);
+        *r = NULL;
+    }
+    return status;
+}
+
+void clf_retrieval_destroy(clf_retrieval *r)
+{
+    if (r == NULL)
+        return;
+    clf_stream_destroy(r->uploads);
+    clf_stream_destroy(r->products);
+    for (size_t i = 0; i < ROOMS; i++)
+        clf_tensor_free(r->ctx, &r->rooms[i].block);
+    clf_free(r);
+}
+
+/* ---- blocks ---- */
+
+static const char *block_data(const clf_retrieval *r, int64_t first)
+{
+    return (const char *)r->stored.data + (size_t)(first * r->D) * clf_dtype_bytes(r->stored.dtype);
+}
+
+static int64_t block_rows(const clf_retrieval *r, int64_t first)
+{
+    return CLF_MIN(r->R, r->N - first);
+}
+
+/* What a search has on the device. */
+typedef struct search {
+    const clf_linear_weight *queries;
+    clf_tensor scores; /* [R, Q] */
+    clf_tensor values, indices;
+} search;
+
+/* The scores of a block, which begins with row `first`, merged into the best of those before it. */
+static void multiply(clf_stream *s, const search *f, clf_tensor block, int64_t first)
+{
+    const clf_tensor scores = clf_slice(s, f->scores, 0, 0, block.dim[0]);
+
+    clf_linear(s, block, f->queries, NULL, scores);
+    clf_keep_best(s, scores, first, f->values, f->indices);
+}
+
+/* Blocks where they lie.  Commands in flight keep the buffer that is released behind them. */
+static void search_in_place(clf_retrieval *r, const search *f)
+{
+    clf_stream *s = r->products;
+
+    for (int64_t first = 0; first < r->N && clf_stream_status(s) == CLF_OK; first += r->R) {
+        clf_tensor block = clf_tensor_shape(r->stored.dtype, CLF_DIMS(block_rows(r, first), r->D));
+        const uint64_t bytes = (uint64_t)clf_element_count(block) * clf_dtype_bytes(block.dtype);
+
+        if (clf_op_passed(s, clf_buffer_wrap(r->ctx, block_data(r, first), bytes, &block.mem, clf_op_error(s))))
+            multiply(s, f, block, first);
+        clf_buffer_unwrap(block.mem);
+    }
+}
+
+/* Neither queue has failed: what either does is of no use without the other. */
+static bool healthy(const clf_retrieval *r)
+{
+    return clf_stream_status(r->products) == CLF_OK && clf_stream_status(r->uploads) == CLF_OK;
+}
+
+static slot *room_of(clf_retrieval *r, int64_t first)
+{
+    return &r->rooms[first / r->R % ROOMS];
+}
+
+/* An event of everything that is enqueued on s so far; NULL after a failure. */
+static struct _cl_event *signal_of(const clf_retrieval *r, clf_stream *s)
+{
+    struct _cl_event *event = NULL;
+
+    if (healthy(r))
+        clf_stream_signal(s, &event);
+    return event;
+}
+
+/* The block that begins with row `first`, if there is one, to its room, once the products that read the room before have
+ * completed with `left`. */
+static void upload(clf_retrieval *r, int64_t first, struct _cl_event *left)
+{
+    slot *room = room_of(r, first);
+
+    if (first >= r->N || !healthy(r))
+        return;
+    if (left != NULL)
+        clf_stream_wait_events(r->uploads, 1, &left);
+    if (healthy(r))
+        clf_upload(r->uploads, block_data(r, first), clf_slice(r->uploads, room->block, 0, 0, block_rows(r, first)));
+    room->ready = signal_of(r, r->uploads);
+}
+
+static void multiply_uploaded(clf_retrieval *r, const search *f, int64_t first)
+{
+    slot *room = room_of(r, first);
+
+    if (healthy(r))
+        clf_stream_wait_events(r->products, 1, &room->ready);
+    if (healthy(r))
+        multiply(r->products, f, clf_slice(r->products, room->block, 0, 0, block_rows(r, first)), first);
+    clf_event_release(room->ready);
+    room->ready = NULL;
+}
+
+/* Each round enqueues the upload of the block two further on before the products of its own. */
+static void search_by_uploads(clf_retrieval *r, const search *f)
+{
+    upload(r, 0, NULL);
+    upload(r, r->R, NULL);
+    for (int64_t first = 0; first < r->N && healthy(r); first += r->R) {
+        struct _cl_event *left = signal_of(r, r->products);
+
+        if (r->N - first > 2 * r->R)
+            upload(r, first + 2 * r->R, left);
+        multiply_uploaded(r, f, first);
+        clf_event_release(left);
+    }
+    for (size_t i = 0; i < ROOMS; i++) { /* of a search that failed */
+        clf_event_release(r->rooms[i].ready);
+        r->rooms[i].ready = NULL;
+    }
+}
+
+/* ---- searches ---- */
+
+static clf_status check_search(const clf_retrieval *r, clf_host_tensor queries, int64_t k, const int64_t *indices,
+                               clf_error *err)
+{
+    const int64_t most = CLF_MIN(r->N, CLF_KEEP_BEST_MAX);
+
+    CLF_REQUIRE(err, clf_is_float(queries.dtype) || queries.dtype == CLF_F64, CLF_UNSUPPORTED,
+                "queries is %s; want f32, f16, bf16 or f64", CLF_HOST_TEXT(queries));
+    CLF_REQUIRE(err, queries.rank == 2 && queries.dim[0] >= 0 && queries.dim[1] == r->D, CLF_INVALID_ARGUMENT,
+                "queries is %s; want [Q, %" PRId64 "], for stored %s", CLF_HOST_TEXT(queries), r->D,
+                CLF_HOST_TEXT(r->stored));
+    CLF_REQUIRE(err, queries.data != NULL || queries.dim[0] == 0, CLF_INVALID_ARGUMENT,
+                "queries is %s without data; want host memory", CLF_HOST_TEXT(queries));
+    CLF_REQUIRE(err, k >= 1 && k <= most, CLF_INVALID_ARGUMENT,
+                "k is %" PRId64 "; want 1 to %" PRId64 ", at most %d and the rows of stored %s", k, most,
+                CLF_KEEP_BEST_MAX, CLF_HOST_TEXT(r->stored));
+    CLF_REQUIRE(err, indices != NULL, CLF_INVALID_ARGUMENT, "indices is NULL; want host memory");
+    return CLF_OK;
+}
+
+/* The first error of the two queues; both are ready for the next search. */
+static clf_status finish(clf_retrieval *r, clf_error *err)
+{
+    clf_status status = CLF_OK;
+
+    if (r->uploads != NULL)
+        status = clf_stream_finish(r->uploads, err);
+    if (status == CLF_OK)
+        status = clf_stream_finish(r->products, err);
+    if (status != CLF_OK) {
+        if (r->uploads != NULL)
+            clf_stream_reset(r->uploads);
+        clf_stream_reset(r->products);
+        if (err != NULL)
+            clf_error_prefix(err, CLF_OP "/");
+    }
+    return status;
+}
+
+static clf_status run(clf_retrieval *r, const clf_linear_weight *queries, int64_t k, float *values, int64_t *indices,
+                      clf_error *err)
+{
+    clf_stream *s = r->products;
+    const int64_t Q = clf_linear_weight_out(queries);
+    const clf_scope scope = clf_scope_open(s, NULL, -1);
+    const search f = {
+        .queries = queries,
+        .scores = clf_scratch(s, CLF_F32, CLF_DIMS(r->R, Q)),
+        .values = clf_scratch(s, CLF_F32, CLF_DIMS(Q, k)),
+        .indices = clf_scratch(s, CLF_I64, CLF_DIMS(Q, k)),
+    };
+    clf_status status;
+
+    if (r->in_place)
+        search_in_place(r, &f);
+    else
+        search_by_uploads(r, &f);
+    status = finish(r, err);
+    if (status != CLF_OK) /* the reset has closed the scope */
+        return status;
+    if (values != NULL)
+        clf_download(s, f.values, values);
+    clf_download(s, f.indices, indices);
+    clf_scope_close(s, scope);
+    return finish(r, err);
+}
+
+clf_status clf_retrieval_search(clf_retrieval *r, clf_host_tensor queries, int64_t k, float *values, int64_t *indices,
+                                clf_error *err)
+{
+    clf_linear_weight_desc desc = clf_linear_weight_desc_default();
+    clf_linear_weight *weight = NULL;
+    clf_status status;
+
+    CLF_TRY(check_search(r, queries, k, indices, err));
+    if (queries.dim[0] == 0)
+        return CLF_OK;
+    desc.weight = queries;
+    desc.storage = CLF_F32; /* queries are few: rounding them would gain nothing */
+    CLF_TRY(clf_linear_weight_create(r->ctx, &desc, &weight, err));
+    status = run(r, weight, k, values, indices, err);
+    clf_linear_weight_destroy(weight);
+    return status;
+}

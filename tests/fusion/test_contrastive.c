@@ -1,0 +1,320 @@
+/* Contrast against the formula in double, and what its calls and descriptions may say. */
+#include "late.h"
+#include "shims.h"
+#include "walk.h"
+
+enum { I = 3, J = 5, Dv = 23, Dt = 20, P = 16, K = 2 };
+
+static clf_contrastive_desc describe(clf_test *t, clf_scores_kind kind)
+{
+    clf_contrastive_desc d = clf_contrastive_desc_default();
+
+    d.vision.projection.weight = late_host(t, CLF_DIMS(P, Dv));
+    d.text.projection = late_layer(t, P, Dt);
+    d.vision.norm = (clf_norm_desc){ CLF_NORM_LAYER, late_host(t, CLF_DIMS(Dv)), late_host(t, CLF_DIMS(Dv)), 1e-3F };
+    d.scale = 4.5F;
+    d.bias = kind == CLF_SCORES_SIGMOID ? -1.5F : 0.0F;
+    d.kind = kind;
+    return d;
+}
+
+static clf_contrastive *create(clf_test *t, const clf_contrastive_desc *d)
+{
+    clf_contrastive *m = NULL;
+    clf_error err = { 0 };
+
+    if (clf_contrastive_create(t->ctx, d, &m, &err) != CLF_OK)
+        fail_msg("%s", err.message);
+    return m;
+}
+
+static clf_contrastive_call call_of(clf_test *t, clf_dtype dtype)
+{
+    clf_contrastive_call c = clf_contrastive_call_default();
+
+    c.vision = clf_test_normal(t, dtype, CLF_DIMS(I, Dv));
+    c.text = clf_test_normal(t, CLF_F32, CLF_DIMS(J, Dt));
+    c.image_embeds = clf_test_empty(t, CLF_F32, CLF_DIMS(I, P));
+    c.text_embeds = clf_test_empty(t, CLF_F32, CLF_DIMS(J, P));
+    c.logits = clf_test_empty(t, CLF_F32, CLF_DIMS(I, J));
+    c.scores = clf_test_empty(t, CLF_F32, CLF_DIMS(I, J));
+    c.indices = clf_test_empty(t, CLF_I32, CLF_DIMS(I, K));
+    c.values = clf_test_empty(t, CLF_F32, CLF_DIMS(I, K));
+    return c;
+}
+
+static void embed(const clf_contrastive_side_desc *side, const double *x, double *y)
+{
+    const int64_t C = side->projection.weight.dim[1];
+    const float *weight = side->norm.weight.data, *bias = side->norm.bias.data;
+    double row[Dv], mean = 0, square = 0, length = 0;
+
+    for (int64_t c = 0; c < C; c++)
+        mean += x[c] / (double)C;
+    for (int64_t c = 0; c < C; c++)
+        square += (x[c] - mean) * (x[c] - mean) / (double)C;
+    for (int64_t c = 0; c < C; c++)
+        row[c] = weight == NULL
+                     ? x[c]
+                     : (x[c] - mean) / sqrt(square + (double)side->norm.eps) * (double)weight[c] + (double)bias[c];
+    late_apply(&side->projection, row, y);
+    for (int p = 0; p < P; p++)
+        length += y[p] * y[p];
+    for (int p = 0; p < P; p++)
+        y[p] /= sqrt(length);
+}
+
+typedef struct expected {
+    double image[I * P], text[J * P], logits[I * J], scores[I * J];
+} expected;
+
+static void reference(clf_test *t, const clf_contrastive_desc *d, const clf_contrastive_call *c, expected *e)
+{
+    const double *x = clf_test_given(t, c->vision), *z = clf_test_given(t, c->text);
+
+    for (int i = 0; i < I; i++)
+        embed(&d->vision, x + i * Dv, e->image + i * P);
+    for (int j = 0; j < J; j++)
+        embed(&d->text, z + j * Dt, e->text + j * P);
+    for (int i = 0; i < I; i++) {
+        double sum = 0;
+
+        for (int j = 0; j < J; j++) {
+            double dot = 0;
+            for (int p = 0; p < P; p++)
+                dot += e->image[i * P + p] * e->text[j * P + p];
+            e->logits[i * J + j] = (double)d->scale * dot + (double)d->bias;
+            sum += exp(e->logits[i * J + j]);
+        }
+        for (int j = 0; j < J; j++)
+            e->scores[i * J + j] =
+                d->kind == CLF_SCORES_SIGMOID ? 1 / (1 + exp(-e->logits[i * J + j])) : exp(e->logits[i * J + j]) / sum;
+    }
+}
+
+/* The K best of each row of logits are those that indices say, and values are their scores. */
+static void check_best(clf_test *t, const clf_contrastive_call *c)
+{
+    const double *logits = clf_test_values(t, c->logits), *scores = clf_test_values(t, c->scores);
+    const double *indices = clf_test_values(t, c->indices), *values = clf_test_values(t, c->values);
+
+    for (int i = 0; i < I; i++) {
+        const int first = (int)indices[i * K], second = (int)indices[i * K + 1];
+
+        for (int j = 0; j < J; j++) {
+            assert_true(logits[i * J + first] >= logits[i * J + j]);
+            assert_true(j == first || logits[i * J + second] >= logits[i * J + j]);
+        }
+        assert_true(values[i * K] == scores[i * J + first] && values[i * K + 1] == scores[i * J + second]);
+    }
+}
+
+static void agrees_with_the_formula_in_double(void **state)
+{
+    static const clf_dtype types[] = { CLF_F32, CLF_F16, CLF_BF16 };
+    clf_test *t = *state;
+
+    for (int i = 0; i < 6; i++) {
+        const clf_contrastive_desc d = describe(t, (clf_scores_kind)(i % 2));
+        clf_contrastive *m = create(t, &d);
+        const clf_contrastive_call c = call_of(t, types[i / 2]);
+        expected e;
+
+        reference(t, &d, &c, &e);
+        clf_contrastive_forward(t->stream, m, &c);
+        /* f32 against double: unit vectors of 16, sums of 23 products before; a hundredth of this is used. */
+        clf_test_close(t, c.image_embeds, e.image, 1e-5, 1e-5);
+        clf_test_close(t, c.text_embeds, e.text, 1e-5, 1e-5);
+        clf_test_close(t, c.logits, e.logits, 1e-5, 5e-5);
+        clf_test_close(t, c.scores, e.scores, 1e-4, 1e-6);
+        check_best(t, &c);
+        clf_contrastive_destroy(m);
+    }
+}
+
+/* Rows that are embeddings already: any width, both sides the same. */
+static void rows_without_projection_have_any_width(void **state)
+{
+    clf_test *t = *state;
+    clf_contrastive_desc d = clf_contrastive_desc_default();
+    clf_contrastive *m = create(t, &d);
+    clf_contrastive_call c = clf_contrastive_call_default();
+    const double x[2 * 2] = { 3, 4, -8, 6 }, z[2] = { 0.6, 0.8 }, want[2] = { 1, 0 };
+
+    assert_int_equal(clf_contrastive_width(m), 0);
+    c.vision = clf_test_from(t, CLF_F32, CLF_DIMS(2, 2), x);
+    c.text = clf_test_from(t, CLF_F32, CLF_DIMS(1, 2), z);
+    c.logits = clf_test_empty(t, CLF_F32, CLF_DIMS(2, 1));
+    clf_contrastive_forward(t->stream, m, &c);
+    clf_test_close(t, c.logits, want, 1e-6, 1e-6);
+    clf_contrastive_destroy(m);
+}
+
+/* A text that stands twice: the first of the two is better. */
+static void equal_texts_keep_their_order(void **state)
+{
+    clf_test *t = *state;
+    const clf_contrastive_desc d = describe(t, CLF_SCORES_SOFTMAX);
+    clf_contrastive *m = create(t, &d);
+    clf_contrastive_call c = call_of(t, CLF_F32);
+    const clf_tensor one = clf_test_normal(t, CLF_F32, CLF_DIMS(1, Dt)),
+                     all = clf_test_empty(t, CLF_F32, CLF_DIMS(J, Dt));
+
+    for (int j = 0; j < J; j++)
+        clf_copy(t->stream, one, clf_slice(t->stream, all, 0, j, 1));
+    c.text = all;
+    clf_contrastive_forward(t->stream, m, &c);
+    const double *indices = clf_test_values(t, c.indices);
+    for (int i = 0; i < I * K; i++)
+        assert_true(indices[i] == i % K);
+    clf_contrastive_destroy(m);
+}
+
+static void no_pictures_or_texts_are_a_success(void **state)
+{
+    clf_test *t = *state;
+    const clf_contrastive_desc d = describe(t, CLF_SCORES_SOFTMAX);
+    clf_contrastive *m = create(t, &d);
+    clf_contrastive_call c = clf_contrastive_call_default();
+
+    c.vision = clf_tensor_shape(CLF_F32, CLF_DIMS(0, Dv));
+    c.text = clf_test_normal(t, CLF_F32, CLF_DIMS(J, Dt));
+    c.scores = clf_tensor_shape(CLF_F32, CLF_DIMS(0, J));
+    clf_contrastive_forward(t->stream, m, &c);
+    c.vision = clf_test_normal(t, CLF_F32, CLF_DIMS(I, Dv));
+    c.text = clf_tensor_shape(CLF_F32, CLF_DIMS(0, Dt));
+    c.scores = clf_tensor_shape(CLF_F32, CLF_DIMS(I, 0));
+    clf_contrastive_forward(t->stream, m, &c);
+    assert_int_equal(clf_stream_finish(t->stream, NULL), CLF_OK);
+    clf_contrastive_destroy(m);
+}
+
+/* ---- resources and failures ---- */
+
+static void repeated_calls_allocate_nothing(void **state)
+{
+    clf_test *t = *state;
+    const clf_contrastive_desc d = describe(t, CLF_SCORES_SIGMOID);
+    clf_contrastive *m = create(t, &d);
+    const clf_contrastive_call c = call_of(t, CLF_F16);
+    clf_shim_counts before, after;
+
+    for (int warm = 0; warm < 2; warm++)
+        clf_contrastive_forward(t->stream, m, &c);
+    assert_int_equal(clf_stream_finish(t->stream, NULL), CLF_OK);
+    before = clf_shims_count();
+    for (int i = 0; i < 3; i++)
+        clf_contrastive_forward(t->stream, m, &c);
+    assert_int_equal(clf_stream_finish(t->stream, NULL), CLF_OK);
+    after = clf_shims_count();
+    assert_int_equal(after.buffers_created, before.buffers_created);
+    assert_int_equal(after.allocated, before.allocated);
+    clf_contrastive_destroy(m);
+}
+
+typedef struct life {
+    clf_contrastive_desc desc;
+    clf_contrastive_call call;
+    float *result;
+} life;
+
+static clf_status live(clf_test *t, void *user, clf_stream *s, clf_error *err)
+{
+    const life *l = user;
+    clf_contrastive *m = NULL;
+    clf_status status = clf_contrastive_create(t->ctx, &l->desc, &m, err);
+
+    if (status == CLF_OK) {
+        clf_contrastive_forward(s, m, &l->call);
+        clf_download(s, l->call.scores, l->result);
+        status = clf_stream_finish(s, err);
+    }
+    clf_contrastive_destroy(m);
+    return status;
+}
+
+static void an_error_at_any_call_is_reported_once(void **state)
+{
+    clf_test *t = *state;
+    life l = { .desc = describe(t, CLF_SCORES_SOFTMAX), .call = call_of(t, CLF_F32) };
+    float result[I * J];
+    const clf_walk w = {
+        .name = "contrastive", .work = live, .user = &l, .result = result, .bytes = sizeof result, .beside = true
+    };
+
+    l.result = result;
+    assert_true(clf_walk_calls(t, &w) > (clf_test_small_only(t) ? 3 : 40));
+    assert_true(clf_walk_allocations(t, &w) > (clf_test_small_only(t) ? 1 : 10));
+}
+
+/* ---- refusals ---- */
+
+static void refused(clf_test *t, const clf_contrastive_desc *d, const char *message)
+{
+    clf_contrastive *m = NULL;
+    clf_error err = { 0 };
+
+    assert_int_equal(clf_contrastive_create(t->ctx, d, &m, &err), CLF_INVALID_ARGUMENT);
+    assert_string_equal(err.message, message);
+    assert_null(m);
+}
+
+static void descriptions_that_contradict_themselves_are_refused(void **state)
+{
+    clf_test *t = *state;
+    const clf_contrastive_desc good = describe(t, CLF_SCORES_SOFTMAX);
+    clf_contrastive_desc d = good;
+
+    d.text.projection = late_layer(t, P + 1, Dt);
+    refused(t, &d, "contrastive: text embeddings are 17 wide; want 16, as those of vision");
+    d = good;
+    d.eps = -1.0F;
+    refused(t, &d, "contrastive: eps is -1; want finite, not negative");
+    d = good;
+    d.kind = (clf_scores_kind)2;
+    refused(t, &d, "contrastive: kind is 2; want CLF_SCORES_SOFTMAX or CLF_SCORES_SIGMOID");
+}
+
+static void call_refused(clf_test *t, const clf_contrastive *m, const clf_contrastive_call *c, const char *message)
+{
+    clf_contrastive_forward(t->stream, m, c);
+    clf_test_expect_error(t, CLF_INVALID_ARGUMENT, message);
+}
+
+static void calls_with_wrong_shapes_are_refused(void **state)
+{
+    clf_test *t = *state;
+    const clf_contrastive_desc d = describe(t, CLF_SCORES_SOFTMAX);
+    clf_contrastive *m = create(t, &d);
+    const clf_contrastive_call good = call_of(t, CLF_F32);
+    clf_contrastive_call c = good;
+
+    c.vision = clf_test_normal(t, CLF_F32, CLF_DIMS(I, Dv + 1));
+    call_refused(t, m, &c, "contrastive: vision is f32[3, 24]; want [rows, 23]");
+    c = good;
+    c.indices = clf_test_empty(t, CLF_I32, CLF_DIMS(I, J + 1));
+    call_refused(t, m, &c, "contrastive: indices is i32[3, 6]; want k of 1 to 5, the texts");
+    c = good;
+    c.indices = (clf_tensor){ 0 };
+    call_refused(t, m, &c, "contrastive: values is f32[3, 2] without indices; want both, or indices alone");
+    c = good;
+    c.logits = clf_test_empty(t, CLF_F32, CLF_DIMS(J, I));
+    call_refused(t, m, &c, "contrastive: logits is f32[5, 3]; want f32, f16 or bf16 [3, 5]");
+    clf_contrastive_destroy(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CLF_TEST(agrees_with_the_formula_in_double),
+        CLF_TEST(rows_without_projection_have_any_width),
+        CLF_TEST(equal_texts_keep_their_order),
+        CLF_TEST(no_pictures_or_texts_are_a_success),
+        CLF_TEST(repeated_calls_allocate_nothing),
+        CLF_TEST(an_error_at_any_call_is_reported_once),
+        CLF_TEST(descriptions_that_contradict_themselves_are_refused),
+        CLF_TEST(calls_with_wrong_shapes_are_refused),
+    };
+
+    return CLF_TEST_MAIN(tests);
+}
