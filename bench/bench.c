@@ -18,7 +18,8 @@
 const clf_bench *const clf_benches[] = {
     &clf_bench_linear,  &clf_bench_attention, &clf_bench_projector,  &clf_bench_layer_norm, &clf_bench_rms_norm,
     &clf_bench_l2_norm, &clf_bench_activate,  &clf_bench_gated_unit, &clf_bench_similarity, &clf_bench_add,
-    &clf_bench_scale,   &clf_bench_copy,      &clf_bench_cast,       &clf_bench_gather,
+    &clf_bench_scale,   &clf_bench_copy,      &clf_bench_cast,       &clf_bench_gather,     &clf_bench_resize,
+    &clf_bench_pool,    &clf_bench_unfold,    &clf_bench_top_k,
 };
 const size_t clf_bench_count = CLF_COUNT(clf_benches);
 

@@ -95,6 +95,10 @@ extern const clf_bench clf_bench_scale;
 extern const clf_bench clf_bench_copy;
 extern const clf_bench clf_bench_cast;
 extern const clf_bench clf_bench_gather;
+extern const clf_bench clf_bench_resize;
 extern const clf_bench clf_bench_projector;
+extern const clf_bench clf_bench_pool;
+extern const clf_bench clf_bench_unfold;
+extern const clf_bench clf_bench_top_k;
 
 #endif

@@ -20,6 +20,8 @@ static void reference(const clf_bench_work *w, int64_t row, const int64_t *colum
 
 static const clf_bench_case cases[] = {
     { "copy.tokens", "f32[576,4096] -> f32[576,4096]", "visual tokens into a sequence", 0 },
+    { "copy.maps", "f32[8,2304,1024] -> f32[8,2304,1024]",
+      "feature maps of 8 pictures: what pool and resize are held to", 0 },
     { "copy.half", "f16[576,4096] -> f16[576,4096]", "the same in f16", 0 },
 };
 

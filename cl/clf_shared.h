@@ -15,6 +15,9 @@
 #define CLF_CLBLAST_COLUMNS 64
 #define CLF_CLBLAST_RUN 1024
 
+/* resize: bits behind the point of its weights for u8. */
+#define CLF_RESIZE_BITS 22
+
 /* attention: what stands in its `rules`. */
 #define CLF_ATTENTION_MASK 1
 #define CLF_ATTENTION_LENGTHS 2

@@ -57,7 +57,10 @@ CLF_API CLF_MUST_USE clf_status clf_connector_create(clf_context *ctx, const clf
                                                      clf_error *err);
 CLF_API void clf_connector_destroy(clf_connector *c); /* takes NULL */
 
-/** An input or output by name.  Device memory when tensor.mem is set, else dense host memory at `host`. */
+/**
+ * An input or output by name.  Device memory when tensor.mem is set, else dense host memory at `host`.  Where shapes depend on
+ * an input's values (importance_prune) it may have both: `host` is then what the device memory holds.
+ */
 typedef struct clf_value {
     const char *name;  /* "vision", "text", "text_ids", "tokens", "fused", ... */
     clf_tensor tensor; /* type and shape; memory when on the device */

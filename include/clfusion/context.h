@@ -33,7 +33,7 @@ typedef enum clf_kernel_shape {
 
 typedef struct clf_context_desc {
     uint32_t struct_size;
-    const char *device; /* a selector as in clf_device_list; NULL: CLFUSION_DEVICE, else "auto" */
+    const char *device; /* a selector as in clf_device_list; NULL: CLFUSION_DEVICE, else "auto".  "none": no device */
     clf_gemm_choice gemm;
     clf_kernel_shape kernels;
     const char *cache_dir; /* existing folder of this user for program binaries; NULL: none.  Not used on pocl */
@@ -53,6 +53,10 @@ static inline clf_context_desc clf_context_desc_default(void)
 
 /**
  * Makes a context on the device that the description picks, or around the caller's cl_context and cl_device.
+ *
+ * With the device "none" neither OpenCL nor a device is needed: modules and connectors can be made, described, planned
+ * and counted, and hold no device memory.  Operators do nothing there; clf_download and clf_connector_run, which would
+ * give results, are CLF_UNSUPPORTED.
  *
  * desc  NULL: clf_context_desc_default().
  * ctx   receives the context; NULL after an error.

@@ -48,6 +48,19 @@ CLF_API CLF_MUST_USE clf_status clf_diagnose_attention(const float *weights, clf
                                                        clf_head_report *heads, clf_attention_report *report,
                                                        clf_error *err);
 
+/**
+ * Map of the same entropies, row by row: entropy[b, h, q] = -sum over k of p ln p in nats, NaN where the row sees no key.
+ * A head's entropy above is the mean of its rows that see one.
+ *
+ * weights  as above
+ * shape    of the weights
+ * entropy  [B, H, Q], or [H, Q] without a batch; dense host memory
+ *
+ * Errors: CLF_INVALID_ARGUMENT.  Threads: any.
+ */
+CLF_API CLF_MUST_USE clf_status clf_diagnose_entropy(const float *weights, clf_dims shape, float *entropy,
+                                                     clf_error *err);
+
 /** Which branch of a layer a gate scales. */
 typedef enum clf_gate_branch { CLF_GATE_ATTENTION = 0, CLF_GATE_FEED_FORWARD = 1 } clf_gate_branch;
 

@@ -19,6 +19,19 @@ typedef struct clf_cli_file {
     const char *path; /* into argv */
 } clf_cli_file;
 
+/* HxW of --size: a picture in pixels. */
+typedef struct clf_cli_size {
+    int64_t height, width;
+} clf_cli_size;
+
+/* --heatmap and what goes with it. */
+typedef struct clf_cli_heatmap_options {
+    bool given;             /* any of them */
+    clf_cli_file file;      /* name: the picture; path: the result; NULL without --heatmap */
+    int64_t position, head; /* -1: not given */
+    int64_t height, width;  /* of --grid; 0: not given */
+} clf_cli_heatmap_options;
+
 /* The command line after parsing.  Text belongs to argv but for the names of files. */
 typedef struct clf_cli_options {
     bool json;
@@ -29,6 +42,9 @@ typedef struct clf_cli_options {
     clf_dtype storage; /* --weights; CLF_DTYPE_NONE: stored */
     const char *family;
     const char *profile;
+    const char *entropy;
+    const char *image;
+    clf_cli_heatmap_options heatmap;
     int64_t repeat; /* 0: not given */
     int64_t layer;
     clf_dtype output_type; /* CLF_F32 or CLF_F16 */
@@ -38,6 +54,10 @@ typedef struct clf_cli_options {
     size_t input_count;
     clf_cli_file *outputs;
     size_t output_count;
+    clf_cli_size *sizes;
+    size_t size_count;
+    clf_value *shapes; /* of --shape: names, and f32 tensors without memory */
+    size_t shape_count;
     const char *const *arguments; /* what stands between the options */
     size_t argument_count;
 } clf_cli_options;
@@ -56,7 +76,11 @@ enum {
     CLF_OPTION_OUTPUT = 1 << 9,
     CLF_OPTION_LIST = 1 << 10,
     CLF_OPTION_LAYER = 1 << 11,
-    CLF_OPTION_LATER = 1 << 12 /* named by the contract, not built: answered with "unsupported" */
+    CLF_OPTION_SIZE = 1 << 16,
+    CLF_OPTION_SHAPE = 1 << 17,
+    CLF_OPTION_ENTROPY = 1 << 18,
+    CLF_OPTION_IMAGE = 1 << 12,
+    CLF_OPTION_HEATMAP = 1 << 13
 };
 
 typedef struct clf_cli_command {
@@ -71,6 +95,7 @@ typedef struct clf_cli_command {
 
 extern const clf_cli_command clf_cli_devices;
 extern const clf_cli_command clf_cli_inspect;
+extern const clf_cli_command clf_cli_plan;
 extern const clf_cli_command clf_cli_run;
 extern const clf_cli_command clf_cli_diagnose;
 extern const clf_cli_command clf_cli_bench;

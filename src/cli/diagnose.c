@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/diagnosis.h"
+#include "cli/entropy_map.h"
 #include "cli/session.h"
 #include "cli/values.h"
 #include "core/alloc.h"
@@ -27,6 +28,7 @@ typedef struct diagnose_state {
     /* With inputs. */
     clf_cli_values inputs;
     clf_cli_session session;
+    clf_cli_entropy_map entropy;
     size_t attention_capacity, blind_capacity;
 } diagnose_state;
 
@@ -112,6 +114,8 @@ static clf_status look(diagnose_state *d, int32_t layer, clf_value attention, cl
                                1, err);
     if (status == CLF_OK)
         status = add_attention(d, layer, attention.host, clf_tensor_dims(attention.tensor), err);
+    if (status == CLF_OK)
+        status = clf_cli_entropy_map_add(&d->entropy, attention.host, clf_tensor_dims(attention.tensor), err);
     clf_free(attention.host);
     return status;
 }
@@ -211,7 +215,10 @@ static clf_status diagnose_all(diagnose_state *d, clf_error *err)
     CLF_TRY(read_checkpoint(d, err));
     d->found.family = d->family->id;
     d->found.measured = d->options->input_count > 0;
-    return d->found.measured ? measure(d, err) : CLF_OK;
+    if (d->found.measured)
+        CLF_TRY(measure(d, err));
+    d->session.advice = "check --input and --entropy";
+    return clf_cli_entropy_map_write(&d->entropy, err);
 }
 
 static void close_all(diagnose_state *d)
@@ -220,6 +227,7 @@ static void close_all(diagnose_state *d)
         clf_stream_reset(d->session.stream); /* copies in flight read the inputs; the error has been told */
     clf_cli_values_close(&d->inputs, d->session.ctx);
     clf_cli_session_close(&d->session);
+    clf_cli_entropy_map_close(&d->entropy);
     for (size_t i = 0; i < d->found.attention_count; i++)
         clf_free(d->found.attention[i].heads);
     clf_free(d->found.attention);
@@ -230,13 +238,20 @@ static void close_all(diagnose_state *d)
 
 static int run_diagnose(const clf_cli_options *options)
 {
-    diagnose_state d = { .options = options };
+    diagnose_state d = { .options = options, .entropy = { .path = options->entropy } };
     clf_error err = { .status = CLF_OK };
+    int result;
 
     if (options->argument_count == 0)
         return clf_cli_usage(&clf_cli_diagnose, "no checkpoint is given; want a folder or a file");
-    const int result = diagnose_all(&d, &err) == CLF_OK ? clf_cli_diagnosis_report(&d.found, options->json)
-                                                        : clf_cli_fail(&err, d.session.advice);
+    if (options->entropy != NULL && options->input_count == 0)
+        return clf_cli_usage(&clf_cli_diagnose, "--entropy is given without inputs; want --input NAME=FILE.npy");
+    if (diagnose_all(&d, &err) != CLF_OK)
+        result = clf_cli_fail(&err, d.session.advice);
+    else
+        result = clf_cli_diagnosis_report(&d.found, options->json);
+    if (result == CLF_EXIT_DONE && clf_cli_entropy_map_commit(&d.entropy, &err) != CLF_OK)
+        result = clf_cli_fail(&err, "check the path of --entropy");
     close_all(&d);
     return result;
 }
@@ -250,9 +265,11 @@ const clf_cli_command clf_cli_diagnose = {
         "entropy of the attention in nats and relative to that of equal weights; shares of heads and of visual\n"
         "tokens with a weight above 0.9; and how much each output changes, relative to its norm, when vision, media\n"
         "and deepstack.K are zeros; of a stack, what it gives when it ends behind the layer.  --set "
-        "attention_of=self|cross chooses where a layer has both.\n",
-    .options = CLF_OPTION_INPUT | CLF_OPTION_DEVICE | CLF_OPTION_GEMM | CLF_OPTION_WEIGHTS | CLF_OPTION_FAMILY |
-               CLF_OPTION_SET | CLF_OPTION_JSON,
+        "attention_of=self|cross chooses where a layer has both.  --entropy writes the map behind the means: one "
+        "value\n"
+        "for each layer, head and position.\n",
+    .options = CLF_OPTION_INPUT | CLF_OPTION_ENTROPY | CLF_OPTION_DEVICE | CLF_OPTION_GEMM | CLF_OPTION_WEIGHTS |
+               CLF_OPTION_FAMILY | CLF_OPTION_SET | CLF_OPTION_JSON,
     .most_arguments = 1,
     .run = run_diagnose,
 };

@@ -1,7 +1,7 @@
 /* inspect: what a checkpoint's connector is, what it reads, takes and gives.
  *
  * The tensors are those that the connector asked for while it was made, so the list cannot differ from what `run`
- * reads.  Making it needs a device, because weights are packed for one. */
+ * reads.  Without --device none is used: everything that is told follows from shapes. */
 #include "cli/report.h"
 #include "cli/session.h"
 #include "core/error.h"
@@ -116,12 +116,15 @@ static clf_status open_all(clf_cli_session *session, const clf_cli_options *opti
 static int run_inspect(const clf_cli_options *options)
 {
     clf_cli_session session = { .ctx = NULL };
+    clf_cli_options without = *options;
     clf_error err = { .status = CLF_OK };
     int result;
 
     if (options->argument_count == 0)
         return clf_cli_usage(&clf_cli_inspect, "no checkpoint is given; want a folder or a file");
-    if (open_all(&session, options, &err) == CLF_OK)
+    if (without.device == NULL)
+        without.device = "none";
+    if (open_all(&session, &without, &err) == CLF_OK)
         result = report(&session, options->json);
     else
         result = clf_cli_fail(&err, session.advice);
@@ -135,7 +138,8 @@ const clf_cli_command clf_cli_inspect = {
     .summary = "tells what a checkpoint's connector is: family, tensors, inputs, outputs, sizes",
     .text = "CHECKPOINT is a folder with config.json and model.safetensors (or its index and shards), or one\n"
             ".safetensors file.  The tensors are those that the connector reads.  bytes_on_device is with --weights\n"
-            "as given.  Shapes are formulas: B batch, N visual tokens, T text tokens.\n",
+            "as given.  Shapes are formulas: B batch, N visual tokens, T text tokens.  No device is needed; with\n"
+            "--device the weights go there, as run would bring them.\n",
     .options = CLF_OPTION_DEVICE | CLF_OPTION_GEMM | CLF_OPTION_WEIGHTS | CLF_OPTION_FAMILY | CLF_OPTION_SET |
                CLF_OPTION_LAYER | CLF_OPTION_JSON,
     .most_arguments = 1,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/heatmap.h"
 #include "core/alloc.h"
 #include "core/size.h"
 
@@ -30,13 +31,16 @@ static const option_row rows[] = {
     { CLF_OPTION_LAYER, "layer", "K", "which of several equal layers, from 0 in the order of the model (0)" },
     { CLF_OPTION_REPEAT, "repeat", "N", "N timed calls after one warm-up" },
     { CLF_OPTION_PROFILE, "profile", "FILE.json", "writes the times of all kernels as a Chrome trace" },
-    { CLF_OPTION_LIST, "list", NULL, "names the cases and what they stand for; needs no device" },
+    { CLF_OPTION_SIZE, "size", "HxW", "height and width of a picture in pixels; once for each" },
+    { CLF_OPTION_ENTROPY, "entropy", "FILE.npy", "writes the entropy of every row of attention: [layers, B, H, Q]" },
+    { CLF_OPTION_SHAPE, "shape", "NAME=AxBx...", "the shape of an input, batch first; once for each" },
+    { CLF_OPTION_LIST, "list", NULL, "names what there is; needs no device" },
     { CLF_OPTION_JSON, "json", NULL, "prints one JSON object" },
-    { CLF_OPTION_LATER, "image", "FILE", NULL },
-    { CLF_OPTION_LATER, "heatmap", "PICTURE=OUT.png", NULL },
-    { CLF_OPTION_LATER, "position", "Q", NULL },
-    { CLF_OPTION_LATER, "head", "H", NULL },
-    { CLF_OPTION_LATER, "grid", "HxW", NULL },
+    { CLF_OPTION_IMAGE, "image", "FILE", "a PNG or JPEG for families that start from pixels" },
+    { CLF_OPTION_HEATMAP, "heatmap", "PICTURE=OUT.png", "draws attention over a PNG or JPEG; wants --position" },
+    { CLF_OPTION_HEATMAP, "position", "Q", "the text position or query whose attention is drawn, from 0" },
+    { CLF_OPTION_HEATMAP, "head", "H", "one head of it, from 0 (the mean of all)" },
+    { CLF_OPTION_HEATMAP, "grid", "HxW", "rows and columns of its keys (square, without a leading CLS)" },
 };
 
 /* What getopt_long returns: behind every character, so that optopt tells short options from long ones. */
@@ -95,6 +99,51 @@ static bool set_number(const char *text, int64_t least, int64_t most, int64_t *n
     return true;
 }
 
+/* HxW, both whole numbers above 0. */
+static bool add_size(clf_cli_options *o, const char *text)
+{
+    clf_cli_size *size = &o->sizes[o->size_count];
+    const size_t digits = strspn(text, "0123456789");
+    char height[24];
+
+    if (digits == 0 || digits >= sizeof height || (text[digits] != 'x' && text[digits] != 'X'))
+        return false;
+    memcpy(height, text, digits);
+    height[digits] = '\0';
+    if (!set_number(height, 1, CLF_TOKEN_PLAN_SIDE, &size->height) ||
+        !set_number(text + digits + 1, 1, CLF_TOKEN_PLAN_SIDE, &size->width))
+        return false;
+    o->size_count++;
+    return true;
+}
+
+/* NAME=AxBx...: the name is copied. */
+static bool add_shape(clf_cli_options *o, const char *text)
+{
+    clf_value *value = &o->shapes[o->shape_count];
+    const char *equals = strchr(text, '=');
+    clf_dims dims = { .rank = 0 };
+    const char *at = equals;
+
+    if (equals == NULL || equals == text)
+        return false;
+    do {
+        char *end = NULL;
+        const long long dim = at[1] >= '0' && at[1] <= '9' ? strtoll(at + 1, &end, 10) : -1;
+
+        if (dim < 1 || dim > CLF_TOKEN_PLAN_SIDE || dims.rank == CLF_MAX_RANK)
+            return false;
+        dims.dim[dims.rank++] = dim;
+        at = end;
+    } while (*at == 'x');
+    if (*at != '\0')
+        return false;
+    *value = (clf_value){ .name = clf_strndup(text, (size_t)(equals - text)) };
+    value->tensor = clf_tensor_shape(CLF_F32, dims);
+    o->shape_count += value->name != NULL;
+    return value->name != NULL;
+}
+
 static bool add_set(clf_cli_options *o, const char *text)
 {
     const char *equals = strchr(text, '=');
@@ -126,12 +175,24 @@ static bool take_option(clf_cli_options *o, const option_row *row, const char *v
     case CLF_OPTION_PROFILE:
         o->profile = value;
         return value[0] != '\0';
+    case CLF_OPTION_IMAGE:
+        o->image = value;
+        return value[0] != '\0';
+    case CLF_OPTION_HEATMAP:
+        return clf_cli_heatmap_take(&o->heatmap, row->name, value);
     case CLF_OPTION_SET:
         return add_set(o, value);
     case CLF_OPTION_REPEAT:
         return set_number(value, 1, MOST_REPEATS, &o->repeat);
     case CLF_OPTION_LAYER:
         return set_number(value, 0, MOST_LAYERS, &o->layer);
+    case CLF_OPTION_ENTROPY:
+        o->entropy = value;
+        return value[0] != '\0';
+    case CLF_OPTION_SHAPE:
+        return add_shape(o, value);
+    case CLF_OPTION_SIZE:
+        return add_size(o, value);
     case CLF_OPTION_INPUT:
         return add_file(o->inputs, &o->input_count, value);
     case CLF_OPTION_GEMM:
@@ -198,9 +259,6 @@ static int take_all(const clf_cli_command *command, int argc, char **argv, clf_c
             return -1;
         }
         const option_row *row = &rows[code - FIRST_ROW_CODE];
-        if (row->bit == CLF_OPTION_LATER)
-            return clf_cli_failf("%s: --%s: unsupported in version %s; leave it out", command->name, row->name,
-                                 clf_version());
         if (!take_option(o, row, optarg))
             return clf_cli_usage(command, "--%s is %s; want %s%s", row->name, optarg, row->value,
                                  (row->bit & (CLF_OPTION_INPUT | CLF_OPTION_OUTPUT)) != 0 && strchr(optarg, '=') != NULL
@@ -214,11 +272,13 @@ int clf_cli_options_parse(const clf_cli_command *command, int argc, char **argv,
 {
     const size_t room = (size_t)argc;
 
-    *o = (clf_cli_options){ .output_type = CLF_F32 };
+    *o = (clf_cli_options){ .output_type = CLF_F32, .heatmap = { .position = -1, .head = -1 } };
     o->sets = clf_alloc(room, sizeof *o->sets);
     o->inputs = clf_alloc(room, sizeof *o->inputs);
     o->outputs = clf_alloc(room, sizeof *o->outputs);
-    if (o->sets == NULL || o->inputs == NULL || o->outputs == NULL)
+    o->sizes = clf_alloc(room, sizeof *o->sizes);
+    o->shapes = clf_alloc(room, sizeof *o->shapes);
+    if (o->sets == NULL || o->inputs == NULL || o->outputs == NULL || o->sizes == NULL || o->shapes == NULL)
         return clf_cli_failf("%s: no memory for the command line; free some memory", command->name);
     const int status = take_all(command, argc, argv, o);
     if (status >= 0 || o->help)
@@ -236,9 +296,14 @@ void clf_cli_options_free(clf_cli_options *o)
         clf_free(o->inputs[i].name);
     for (size_t i = 0; o->outputs != NULL && i < o->output_count; i++)
         clf_free(o->outputs[i].name);
+    clf_free(o->heatmap.file.name);
     clf_free(o->inputs);
     clf_free(o->outputs);
     clf_free(o->sets);
+    clf_free(o->sizes);
+    for (size_t i = 0; o->shapes != NULL && i < o->shape_count; i++)
+        clf_free((void *)(uintptr_t)o->shapes[i].name);
+    clf_free(o->shapes);
 }
 
 void clf_cli_options_print(const clf_cli_command *command)

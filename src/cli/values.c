@@ -46,6 +46,9 @@ static clf_status convert(clf_cli_value *own, clf_value *value, clf_error *err)
 
 static clf_status open_input(const clf_cli_file *file, clf_cli_value *own, clf_value *value, clf_error *err)
 {
+    value->name = file->name;
+    if (file->path == NULL)
+        return CLF_OK;
     CLF_TRY(clf_npy_open(file->path, &own->file, err));
     const clf_host_tensor t = clf_npy_tensor(own->file);
     value->name = file->name;
@@ -121,7 +124,7 @@ clf_status clf_cli_inputs_upload(clf_cli_values *inputs, const clf_cli_values *o
     const clf_connector_info info = clf_connector_describe(c);
 
     for (size_t i = 0; i < inputs->count; i++)
-        if (used(&info, inputs->files[i].name, outputs))
+        if (inputs->values[i].tensor.mem == NULL && used(&info, inputs->files[i].name, outputs))
             CLF_TRY(upload(&inputs->own[i], &inputs->values[i], s, err));
     return CLF_OK;
 }
@@ -176,7 +179,8 @@ static clf_status write_output(const clf_cli_file *file, clf_cli_value *own, con
 clf_status clf_cli_outputs_write(clf_cli_values *outputs, clf_dtype type, clf_error *err)
 {
     for (size_t i = 0; i < outputs->count; i++)
-        CLF_TRY(write_output(&outputs->files[i], &outputs->own[i], &outputs->values[i], type, err));
+        if (outputs->files[i].path != NULL)
+            CLF_TRY(write_output(&outputs->files[i], &outputs->own[i], &outputs->values[i], type, err));
     return CLF_OK;
 }
 
@@ -185,7 +189,7 @@ clf_status clf_cli_output_commit(clf_cli_values *outputs, size_t index, clf_erro
     clf_file_writer *writer = outputs->own[index].writer;
 
     outputs->own[index].writer = NULL; /* gone in any case */
-    return clf_file_writer_commit(writer, err);
+    return writer != NULL ? clf_file_writer_commit(writer, err) : CLF_OK;
 }
 
 void clf_cli_values_close(clf_cli_values *v, clf_context *ctx)

@@ -16,7 +16,8 @@ typedef struct clf_cli_value {
     uint16_t *half;          /* behind `written`, or NULL */
 } clf_cli_value;
 
-/* Parallel arrays; values[i] is what the library sees, own[i] what stands behind it. */
+/* Parallel arrays; values[i] is what the library sees, own[i] what stands behind it.  An entry whose path is NULL is no
+ * file: an input that run fills in itself, an output for run alone. */
 typedef struct clf_cli_values {
     const clf_cli_file *files; /* of the options */
     size_t count;

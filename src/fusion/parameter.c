@@ -9,6 +9,7 @@
 #include "core/shape.h"
 #include "core/size.h"
 #include "core/text.h"
+#include "runtime/op.h"
 
 #define CLF_OP "parameter"
 #define PIECE 262144 /* elements converted at a time: 1 MiB of f32, so a large table never stands twice on the host */
@@ -83,7 +84,7 @@ clf_status clf_parameter_create(clf_context *ctx, const char *name, clf_host_ten
     for (int32_t i = 0; i < host.rank; i++)
         dims.dim[i] = host.dim[i];
     CLF_TRY(clf_tensor_create(ctx, dtype, dims, t, err));
-    status = clf_element_count(*t) > 0 ? upload(ctx, host, *t, err) : CLF_OK;
+    status = clf_element_count(*t) > 0 && clf_context_has_device(ctx) ? upload(ctx, host, *t, err) : CLF_OK;
     if (status != CLF_OK)
         clf_tensor_free(ctx, t);
     else if (source != NULL && source->done != NULL)

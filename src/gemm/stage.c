@@ -177,6 +177,8 @@ clf_status clf_stage_weight(clf_context *ctx, const clf_gemm_host *host, int64_t
     clf_status status;
 
     CLF_TRY(clf_tensor_create(ctx, w->storage, CLF_DIMS(packed_elements), &w->packed, err));
+    if (!clf_context_has_device(ctx))
+        return CLF_OK;
     status = clf_stream_create(ctx, NULL, &s, err);
     for (int64_t first = 0; first < w->N && status == CLF_OK; first += step)
         status = stage_rows(s, host, first, CLF_MIN(step, w->N - first), pack, w, err);

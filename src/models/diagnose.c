@@ -40,18 +40,29 @@ static clf_status read_sizes(clf_dims shape, weight_sizes *n, clf_error *err)
     return CLF_OK;
 }
 
-/* One row of K weights; peaks[k] is the largest of the key so far.  -p ln p is 0 at 0. */
+/* Of one row of K weights; false when all are 0.  -p ln p is 0 at 0. */
+static bool row_entropy(const float *p, int64_t K, double *entropy)
+{
+    bool sees = false;
+
+    *entropy = 0.0;
+    for (int64_t k = 0; k < K; k++) {
+        if (p[k] != 0.0F)
+            *entropy -= (double)p[k] * log((double)p[k]);
+        sees = sees || p[k] != 0.0F;
+    }
+    return sees;
+}
+
+/* One row of K weights; peaks[k] is the largest of the key so far. */
 static void add_row(const float *p, int64_t K, float *peaks, head_sum *head)
 {
-    double entropy = 0.0;
-    bool sees = false;
+    double entropy;
+    const bool sees = row_entropy(p, K, &entropy);
 
     for (int64_t k = 0; k < K; k++) {
         if (p[k] > peaks[k])
             peaks[k] = p[k];
-        if (p[k] != 0.0F)
-            entropy -= (double)p[k] * log((double)p[k]);
-        sees = sees || p[k] != 0.0F;
         head->largest = p[k] > head->largest ? (double)p[k] : head->largest;
     }
     head->entropy += sees ? entropy : 0.0;
@@ -105,6 +116,21 @@ static void read_weights(const float *weights, const weight_sizes *n, double thr
         if (heads != NULL)
             heads[h] = head;
     }
+}
+
+clf_status clf_diagnose_entropy(const float *weights, clf_dims shape, float *entropy, clf_error *err)
+{
+    weight_sizes n = { .B = 1, .H = 1, .Q = 1, .K = 1 };
+
+    CLF_REQUIRE(err, weights != NULL && entropy != NULL, CLF_INVALID_ARGUMENT, "%s is NULL; want memory",
+                weights == NULL ? "weights" : "entropy");
+    CLF_TRY(read_sizes(shape, &n, err));
+    for (int64_t row = 0; row < n.B * n.H * n.Q; row++) {
+        double value;
+
+        entropy[row] = row_entropy(weights + row * n.K, n.K, &value) ? (float)value : (float)NAN;
+    }
+    return CLF_OK;
 }
 
 clf_status clf_diagnose_attention(const float *weights, clf_dims shape, double threshold, clf_head_report *heads,

@@ -55,11 +55,47 @@ static clf_status give_sizes(const clf_connector *c, const char *form, clf_lette
     return CLF_OK;
 }
 
-static clf_status add_input(const clf_connector *c, size_t port, uint32_t needs, clf_example_call *e, clf_error *err)
+static const char *form_of(const clf_input_port *input, uint32_t needs)
+{
+    return (needs & input->first_with) == input->first_with ? input->shape : clf_formula_next(input->shape);
+}
+
+/* The shape that is wished for a port, or NULL. */
+static const clf_value *wished(const clf_example_wish *wish, const char *name)
+{
+    for (size_t i = 0; i < wish->input_count; i++)
+        if (strcmp(wish->inputs[i].name, name) == 0)
+            return &wish->inputs[i];
+    return NULL;
+}
+
+/* Letters that wished shapes say, before others are made up. */
+static clf_status bind_wishes(const clf_connector *c, uint32_t needs, const clf_example_wish *wish,
+                              clf_letters *letters, clf_error *err)
+{
+    const clf_model_class *k = c->model.model_class;
+
+    for (size_t i = 0; i < k->input_count; i++) {
+        const clf_value *value = wished(wish, k->inputs[i].name);
+        clf_dims whole;
+
+        if (value != NULL && (needs >> i & 1U) != 0)
+            CLF_TRY(clf_formula_bind(c->family->id, value->name, form_of(&k->inputs[i], needs), value->tensor.dtype,
+                                     clf_tensor_dims(value->tensor), letters, &whole, err));
+    }
+    if (wish->visual_tokens > 0 && clf_letters_find(letters, "N") == NULL)
+        (void)clf_letters_set(letters, "N", wish->visual_tokens);
+    if (wish->text_tokens > 0 && clf_letters_find(letters, "T") == NULL)
+        (void)clf_letters_set(letters, "T", wish->text_tokens);
+    return CLF_OK;
+}
+
+static clf_status add_input(const clf_connector *c, size_t port, uint32_t needs, const clf_example_wish *wish,
+                            clf_example_call *e, clf_error *err)
 {
     const clf_input_port *input = &c->model.model_class->inputs[port];
-    const bool first = (needs & input->first_with) == input->first_with;
-    const char *form = first ? input->shape : clf_formula_next(input->shape);
+    const clf_value *wanted = wished(wish, input->name);
+    const char *form = form_of(input, needs);
     clf_value *value = &e->inputs[e->input_count];
     int64_t *values = e->values[e->input_count++];
     clf_dims whole, dims;
@@ -68,6 +104,9 @@ static clf_status add_input(const clf_connector *c, size_t port, uint32_t needs,
     CLF_TRY(clf_formula_shape(c->family->id, input->name, form, &e->letters, &whole, &dims, err));
     *value = (clf_value){ .name = input->name };
     value->tensor = clf_tensor_shape(input->kind == CLF_PORT_VALUES ? CLF_F32 : CLF_I64, whole);
+    if (wanted != NULL)
+        value->tensor =
+            clf_tensor_shape(value->tensor.dtype, clf_tensor_dims(wanted->tensor)); /* its batch may be left out */
     if (input->kind != CLF_PORT_SIZES)
         return CLF_OK;
     if (clf_element_count(value->tensor) > MAX_VALUES)
@@ -96,20 +135,31 @@ static void list_sizes(const clf_letters *letters, char *text, size_t bytes)
 
 clf_status clf_connector_example(const clf_connector *c, size_t index, clf_example *example, clf_error *err)
 {
+    return clf_connector_example_of(c, index, &(clf_example_wish){ .inputs = NULL }, example, err);
+}
+
+clf_status clf_connector_example_of(const clf_connector *c, size_t index, const clf_example_wish *wish,
+                                    clf_example *example, clf_error *err)
+{
     const clf_model_class *k = c->model.model_class;
     const clf_value output = { .name = k->outputs[index].name };
-    const uint32_t needs = k->outputs[index].needs;
+    uint32_t needs = k->outputs[index].needs;
     clf_example_call e = { .letters = c->model.widths };
     clf_plan plan;
     clf_status status;
 
     *example = (clf_example){ .flop = 0 };
     for (size_t i = 0; i < k->input_count; i++)
+        if ((k->outputs[index].may >> i & 1U) != 0 && wished(wish, k->inputs[i].name) != NULL)
+            needs |= 1U << i;
+    CLF_TRY(bind_wishes(c, needs, wish, &e.letters, err));
+    for (size_t i = 0; i < k->input_count; i++)
         if ((needs >> i & 1U) != 0)
-            CLF_TRY(add_input(c, i, needs, &e, err));
+            CLF_TRY(add_input(c, i, needs, wish, &e, err));
     status = clf_plan_make(c, e.inputs, e.input_count, &output, 1, &plan, err);
     if (status == CLF_OK) {
         example->flop = k->flop(c->model.module, &plan.call);
+        example->output = plan.planned[0];
         list_sizes(&plan.call.letters, example->sizes, sizeof example->sizes);
     }
     clf_plan_free(&plan);

@@ -110,6 +110,9 @@ typedef struct clf_family_list {
 clf_status clf_family_pick(clf_family_list list, const char *name, const clf_tensor_source *source,
                            const clf_config *config, const clf_family **family, clf_error *err);
 
+/* Entry of the registry, clf_family_name's; NULL beyond it. */
+const clf_family *clf_family_at(size_t index);
+
 /* The family of a checkpoint: `name` (NULL: none), else model_type of the configuration. */
 clf_status clf_family_choose(const clf_config *config, const clf_tensor_source *source, const char *name,
                              const clf_family **family, clf_error *err);

@@ -35,6 +35,8 @@ static const clf_family *const families[] = {
     &clf_family_siglip2,
     &clf_family_clip_resnet,
     &clf_family_coca,
+    &clf_family_clip,
+    &clf_family_align,
     /* clfusion's own modules */
     &clf_family_linear_projection,
     &clf_family_mlp_projection,
@@ -49,6 +51,17 @@ static const clf_family *const families[] = {
     &clf_family_latent_resampler,
     &clf_family_learned_query_compressor,
     &clf_family_simplified_qformer,
+    &clf_family_late_fusion,
+    &clf_family_contrastive,
+    &clf_family_adaptive_avg_pool,
+    &clf_family_top_k,
+    &clf_family_query_aware,
+    &clf_family_importance_prune,
+    &clf_family_token_merge,
+    &clf_family_pixel_shuffle,
+    &clf_family_unfold_merge,
+    &clf_family_conv_compress,
+    &clf_family_visual_vocabulary,
 };
 
 size_t clf_family_count(void)
@@ -59,6 +72,11 @@ size_t clf_family_count(void)
 const char *clf_family_name(size_t index)
 {
     return index < CLF_COUNT(families) ? families[index]->id : NULL;
+}
+
+const clf_family *clf_family_at(size_t index)
+{
+    return index < CLF_COUNT(families) ? families[index] : NULL;
 }
 
 static bool has_name(const clf_family *family, const char *name)

@@ -22,4 +22,10 @@ extern const clf_family clf_family_aria, clf_family_qwen_vl, clf_family_minicpmv
 
 extern const clf_family clf_family_openflamingo, clf_family_idefics;
 
+extern const clf_family clf_family_clip, clf_family_align, clf_family_late_fusion, clf_family_contrastive;
+
+extern const clf_family clf_family_top_k, clf_family_query_aware, clf_family_importance_prune, clf_family_token_merge;
+extern const clf_family clf_family_adaptive_avg_pool, clf_family_pixel_shuffle, clf_family_unfold_merge,
+    clf_family_conv_compress, clf_family_visual_vocabulary;
+
 #endif

@@ -92,6 +92,8 @@ void clf_connector_enqueue(clf_stream *s, const clf_connector *c, const clf_valu
 {
     clf_plan plan;
 
+    if (clf_stream_status(s) == CLF_OK && !clf_context_has_device(clf_stream_context(s)))
+        CLF_OP_FAIL(s, CLF_UNSUPPORTED, "%s: the context has no device; want one to compute anything", c->family->id);
     if (!clf_op_enter(s))
         return;
     if (clf_op_passed(s, clf_plan_make(c, inputs, input_count, outputs, output_count, &plan, clf_op_error(s))) &&

@@ -5,6 +5,7 @@
 #include "core/size.h"
 #include "core/text.h"
 #include "runtime/context.h"
+#include "runtime/op.h"
 
 static void count_up(clf_context *ctx, uint64_t bytes)
 {
@@ -26,6 +27,8 @@ clf_status clf_buffer_create(clf_context *ctx, uint64_t bytes, cl_mem *mem, clf_
         return CLF_FAIL(err, CLF_UNSUPPORTED,
                         "buffer: %" PRIu64 " bytes; want at most %" PRIu64 ", the limit of %s for one buffer", bytes,
                         ctx->info.allocation_bytes, ctx->info.name);
+    if (!clf_context_has_device(ctx))
+        return CLF_OK;
     *mem = clf_cl()->CreateBuffer(ctx->cl, CL_MEM_READ_WRITE, (size_t)CLF_MAX(bytes, 1), NULL, &code);
     if (code != CL_SUCCESS || *mem == NULL) {
         *mem = NULL;
@@ -42,6 +45,27 @@ void clf_buffer_release(clf_context *ctx, cl_mem mem, uint64_t bytes)
         return;
     atomic_fetch_sub(&ctx->memory, CLF_MAX(bytes, 1));
     clf_cl()->ReleaseMemObject(mem);
+}
+
+clf_status clf_buffer_wrap(clf_context *ctx, const void *host, uint64_t bytes, cl_mem *mem, clf_error *err)
+{
+    cl_int code = CL_SUCCESS;
+
+    /* The table wants a pointer to change; the flags say that nobody does. */
+    *mem = clf_cl()->CreateBuffer(ctx->cl, CL_MEM_READ_ONLY | CL_MEM_USE_HOST_PTR, (size_t)bytes,
+                                  (void *)(uintptr_t)host, &code);
+    if (code != CL_SUCCESS || *mem == NULL) {
+        *mem = NULL;
+        return clf_cl_fail(ctx, err, __FILE__, __LINE__, code == CL_SUCCESS ? CL_MEM_OBJECT_ALLOCATION_FAILURE : code,
+                           "clCreateBuffer around %" PRIu64 " bytes", bytes);
+    }
+    return CLF_OK;
+}
+
+void clf_buffer_unwrap(cl_mem mem)
+{
+    if (mem != NULL)
+        clf_cl()->ReleaseMemObject(mem);
 }
 
 clf_status clf_tensor_create(clf_context *ctx, clf_dtype dtype, clf_dims dims, clf_tensor *t, clf_error *err)

@@ -8,6 +8,7 @@
 #include "core/size.h"
 #include "core/text.h"
 #include "runtime/device.h"
+#include "runtime/op.h"
 
 clf_status clf_cl_fail(clf_context *ctx, clf_error *err, const char *file, int line, cl_int code, const char *format,
                        ...)
@@ -125,6 +126,41 @@ static clf_status open_borrowed(clf_context *ctx, const clf_context_desc *desc, 
     return CLF_OK;
 }
 
+/* "none": limits that refuse nothing, and the kernels of a CPU. */
+static void open_without_device(clf_context *ctx)
+{
+    clf_device device = { .info = { .platform = -1,
+                                    .device = -1,
+                                    .kind = CLF_DEVICE_CPU,
+                                    .platform_name = "none",
+                                    .name = "none",
+                                    .compute_units = 1,
+                                    .memory_bytes = INT64_MAX,
+                                    .allocation_bytes = INT64_MAX,
+                                    .local_bytes = 32768,
+                                    .work_group_limit = 64,
+                                    .float_width = 8,
+                                    .picked = true,
+                                    .reason = "no device: plans only" } };
+
+    describe(ctx, &device);
+}
+
+static clf_status open_any(clf_context *ctx, const clf_context_desc *desc, clf_error *err)
+{
+    if (desc->cl_context != NULL || desc->cl_device != NULL)
+        return open_borrowed(ctx, desc, err);
+    if (desc->device == NULL || strcmp(desc->device, "none") != 0)
+        return open_own(ctx, desc, err);
+    open_without_device(ctx);
+    return CLF_OK;
+}
+
+bool clf_context_has_device(const clf_context *ctx)
+{
+    return ctx->cl != NULL;
+}
+
 clf_status clf_context_open(const clf_context_desc *desc, clf_context **out, clf_error *err)
 {
     clf_context *ctx;
@@ -138,8 +174,7 @@ clf_status clf_context_open(const clf_context_desc *desc, clf_context **out, clf
         clf_free(ctx);
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "context: no memory for a lock");
     }
-    status =
-        desc->cl_context != NULL || desc->cl_device != NULL ? open_borrowed(ctx, desc, err) : open_own(ctx, desc, err);
+    status = open_any(ctx, desc, err);
     if (status == CLF_OK)
         status = choose_kernels(ctx, desc->kernels, err);
     if (status == CLF_OK && desc->cache_dir != NULL && !ctx->pocl &&

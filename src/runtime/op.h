@@ -13,8 +13,11 @@
 #include "core/text.h"
 #include "runtime/launch.h"
 
-/* False once the stream has failed or its device is lost. */
+/* False once the stream has failed or its device is lost; always false without a device. */
 bool clf_op_enter(clf_stream *s);
+
+/* A context for plans: tensors of it have shapes without memory, its streams enqueue nothing. */
+bool clf_context_has_device(const clf_context *ctx);
 
 /* The record that a check of this stream fills. */
 clf_error *clf_op_error(clf_stream *s);
@@ -33,6 +36,9 @@ clf_kernel_shape clf_op_kernels(const clf_stream *s);
 /* A copy of `bytes` host bytes, the size of the dense tensor y, goes to it; the host memory is free when the call
  * returns. */
 void clf_upload_copy(clf_stream *s, const void *host, uint64_t bytes, clf_tensor y);
+
+/* Gives an event of clf_stream_signal back; takes NULL. */
+void clf_event_release(struct _cl_event *event);
 
 /* Scratch that starts its memory object, for a provider that takes a cl_mem without an offset. */
 clf_tensor clf_scratch_alone(clf_stream *s, clf_dtype dtype, clf_dims dims);

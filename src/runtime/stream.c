@@ -37,6 +37,8 @@ static clf_status own_queue(clf_stream *s, clf_error *err)
 {
     cl_int code = CL_SUCCESS;
 
+    if (!clf_context_has_device(s->ctx))
+        return CLF_OK;
     s->queue =
         clf_cl()->CreateCommandQueue(s->ctx->cl, s->ctx->device, s->profiling ? CL_QUEUE_PROFILING_ENABLE : 0, &code);
     CLF_CL(s->ctx, err, code, "stream: clCreateCommandQueue");
@@ -152,7 +154,7 @@ bool clf_op_enter(clf_stream *s)
 {
     if (s->error.status == CLF_OK && atomic_load(&s->ctx->lost))
         CLF_OP_FAIL(s, CLF_DEVICE_LOST, "the device was lost earlier; destroy the context");
-    return s->error.status == CLF_OK;
+    return s->error.status == CLF_OK && clf_context_has_device(s->ctx);
 }
 
 clf_error *clf_op_error(clf_stream *s)
@@ -254,4 +256,10 @@ void clf_stream_signal(clf_stream *s, struct _cl_event **event)
         return;
     }
     *event = marker;
+}
+
+void clf_event_release(struct _cl_event *event)
+{
+    if (event != NULL)
+        clf_cl()->ReleaseEvent(event);
 }

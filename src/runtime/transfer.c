@@ -53,6 +53,8 @@ void clf_download(clf_stream *s, clf_tensor x, void *host)
     uint64_t bytes = 0;
     cl_int code;
 
+    if (s->error.status == CLF_OK && !clf_context_has_device(s->ctx))
+        CLF_OP_FAIL(s, CLF_UNSUPPORTED, "download: the context has no device; want one to compute anything");
     if (!clf_op_enter(s) || !clf_op_passed(s, check(s, "download", x, &bytes, &s->error)) || bytes == 0)
         return;
     code = clf_cl()->EnqueueReadBuffer(s->queue, x.mem, CL_FALSE, (size_t)x.offset, (size_t)bytes, host, 0, NULL,

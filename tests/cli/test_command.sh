@@ -153,12 +153,12 @@ no_leftovers() { # FOLDER: nothing but what stands behind it
 
 usage_and_help() {
     accepts "help" --help
-    for name in devices inspect run diagnose bench selftest; do
+    for name in devices inspect run plan diagnose bench selftest; do
         shows "help names $name" "$name"
     done
     accepts "version" --version
     check "version is a number" grep -qE '^clfusion [0-9]+\.[0-9]+\.[0-9]+$' "$work/stdout"
-    for name in devices inspect run diagnose bench selftest; do
+    for name in devices inspect run plan diagnose bench selftest; do
         accepts "$name --help" "$name" --help
         shows "$name --help shows usage" "usage: clfusion $name"
     done
@@ -198,11 +198,99 @@ usage_and_help() {
     done
 }
 
-later_parts() {
-    refuses "plan" 1 "unsupported" plan llava --size 336x336
-    for option in "image=a.png" "heatmap=a.png=b.png" "position=3" "head=1" "grid=2x2"; do
-        refuses "--$option" 1 "unsupported" run x --output tokens=t.npy "--$option"
+# Attention over a picture, and pictures in the place of features.
+pictures() {
+    pictures=$data/../pictures
+    cross=$data/cross_attention_basic
+    early=$data/early_fusion_pixels
+    out=$work/out
+    mkdir -p "$out"
+    for option in "position=3" "head=1" "grid=2x2"; do
+        refuses "--$option alone" 2 "without --heatmap" run x --output tokens=t.npy "--$option"
     done
+    refuses "no position" 2 "without --position" run x --heatmap a.png=b.png
+    for value in a.png =b.png a.png= ""; do
+        refuses "heatmap '$value'" 2 "want PICTURE=OUT.png" run x "--heatmap=$value" --position 0
+    done
+    for value in 2 2x 0x2 x2 2x2x2 -1x2; do
+        refuses "grid $value" 2 "--grid is $value; want HxW" run x --heatmap a=b --position 0 "--grid=$value"
+    done
+    refuses "two results in one file" 2 "are the same file" run x --output "hidden=$out/b" --heatmap "a=$out/b" --position 0
+    set -- run "$cross" --input "text=$cross/in_text.npy" --input "vision=$cross/in_vision.npy"
+    accepts "a heat map" "$@" --heatmap "$pictures/source_down.png=$out/a.png" --position 2 --grid 1x7
+    shows "its size" "[90, 61, 3]"
+    check "no temporary file is left" no_leftovers "$out" a.png
+    accepts "one head over a JPEG, and a value" "$@" --heatmap "$pictures/jpeg_rgb.jpg=$out/b.png" --position 2 --head 1 \
+        --grid 7x1 --output "hidden=$out/h.npy" --json
+    check "its report is JSON" is_json "$work/stdout"
+    check "the value is right" same_values "$out/h.npy" "$cross/out_hidden.npy" 2e-5
+    accepts "what was written can be read" "$@" --heatmap "$out/a.png=$out/a.png" --position 2 --grid 1x7
+    rm -f "$out"/*
+    refuses "a grid that does not fit" 1 "--grid is 2x2, 4 cells; want 7 keys of attention" "$@" \
+        --heatmap "$pictures/source_down.png=$out/a.png" --position 2 --grid 2x2
+    refuses "no square" 1 "attention has 7 keys, no square" "$@" --heatmap "$pictures/source_down.png=$out/a.png" --position 2
+    refuses "a position behind the end" 1 "--position is 5; want 0 to 4" "$@" \
+        --heatmap "$pictures/source_down.png=$out/a.png" --position 5 --grid 1x7
+    refuses "a head behind the last" 1 "--head is 4; want 0 to 3" "$@" --heatmap "$pictures/source_down.png=$out/a.png" \
+        --position 0 --head 4 --grid 1x7
+    refuses "no picture" 1 "begin neither as PNG nor as JPEG" "$@" --heatmap "$cross/in_text.npy=$out/a.png" --position 0 \
+        --grid 1x7
+    refuses "a family without attention" 1 "attention" run "$llava" --input "vision=$llava/in_vision.npy" \
+        --heatmap "$pictures/source_down.png=$out/a.png" --position 0
+    refuses "a family that does not start from pixels" 1 "llava does not start from pixels; want --input vision=" run "$llava" \
+        --image "$pictures/source_down.png" --output "tokens=$out/t.npy"
+    refuses "--image beside its input" 2 "want one of them" run "$early" --image a.png --input image=b.npy --output tokens=t.npy
+    check "failures leave no file" no_leftovers "$out"
+    cp "$early/config.json" "$early/model.safetensors" "$out"
+    printf '{"size": {"height": 8, "width": 12}}' >"$out/preprocessor_config.json"
+    accepts "an image as the checkpoint wants it" run "$out" --image "$pictures/jpeg_rgb.jpg" --output "tokens=$out/t.npy"
+    shows "its tokens" "[1, 6, 24]"
+    refuses "an image of another size" 1 "early_fusion: " run "$early" --image "$pictures/jpeg_rgb.jpg" --output "tokens=$out/t.npy"
+    rm -rf "$out"
+}
+
+# Token counts, and the cost of modules, where there is no driver at all.
+planning() {
+    if (
+        OCL_ICD_VENDORS=$work/no_drivers
+        export OCL_ICD_VENDORS
+        run_command 0 plan llava_next --size 480x640 --size 1080x1920 --json && is_json "$work/stdout" &&
+            grep -q '"tokens": 2340' "$work/stdout" && grep -q '"tokens": 1948' "$work/stdout" &&
+            run_command 0 plan linear_projection --set vision_dim=1024 --set llm_dim=4096 &&
+            grep -q '^parameters  *4198400$' "$work/stdout" && run_command 0 inspect "$data/llava_basic"
+    ); then pass; else fail "plans and inspect need no device"; fi
+    accepts "a list of names" plan --list --json
+    check "the list is JSON" is_json "$work/stdout"
+    shows "a family in the list" '{"name": "mllama", "takes": "--size HxW"}'
+    shows "a module in the list" '{"name": "linear_projection", "takes": "vision_dim llm_dim"}'
+    accepts "a plan for people" plan tiles --size 672x672 --set context=4096
+    shows "share of a context" "0.703"
+    accepts "a plan of a folder" plan "$data/vipllava_basic" --size 30x20
+    shows "the family of the folder" "vipllava"
+    accepts "a plan of a checkpoint" plan "$data/vipllava_basic"
+    shows "what it gives" "[B, N, "
+    accepts "shapes of a module" plan perceiver_resampler --shape vision=3x577x1024 --json
+    check "the module is JSON" is_json "$work/stdout"
+    shows "shape of its output" '"shape": [3, 64, 256]'
+    shows "its parameters" '"parameters": 2653440'
+    accepts "lengths of a module" plan mlp_projection --set num_visual_tokens=10 --set text_seq_len=3
+    shows "lengths add up" "[1, 13, 256]"
+    refuses "plan nothing" 2 "no family" plan
+    refuses "a family without a picture" 2 "want --size HxW" plan llava
+    for size in 3 3x 0x4 4x0 x4 3x4x5 -3x4 3x99999999999; do
+        refuses "size '$size'" 2 "--size is $size" plan llava "--size=$size"
+    done
+    for shape in vision vision= vision=3x =3 vision=0x3 vision=1x2x3x4x5x6x7; do
+        refuses "shape '$shape'" 2 "--shape is $shape" plan perceiver_resampler "--shape=$shape"
+    done
+    refuses "a shape of no input" 1 "--shape of pixels" plan perceiver_resampler --shape pixels=3
+    refuses "an unknown family" 1 "unsupported" plan frobnicator --size 3x4
+    refuses "an unknown module" 1 "unsupported" plan frobnicator
+    refuses "an option that is missing" 1 "vision_dim is missing" plan linear_projection
+    refuses "a folder without configuration" 1 "config.json" plan "$work" --size 3x4
+    refuses "run on no device" 1 "the context has no device" run "$data/vipllava_basic" --device none \
+        --input "vision=$data/vipllava_basic/in_vision.npy" --output "tokens=$work/none.npy"
+    check "no file came of it" [ ! -e "$work/none.npy" ]
 }
 
 device_list() {
@@ -626,6 +714,8 @@ blind_difference() {
         END { printf "%.6f", sqrt(change / size) }'
 }
 
+same_entropy() { awk -v a="$1" -v b="$2" 'BEGIN { exit a - b < 1e-5 && b - a < 1e-5 ? 0 : 1 }'; }
+
 diagnosis() {
     mllama=$data/mllama_basic
     set -- "$mllama" --input "text=$mllama/in_text.npy" --input "media=$mllama/in_media.npy" \
@@ -652,6 +742,16 @@ diagnosis() {
     for layer in 0 1; do
         shows_number "blind baseline of layer $layer" difference "$(blind_difference "$layer")"
     done
+    accepts "an entropy map" diagnose "$@" --entropy "$work/entropy.npy"
+    check "layers, heads and positions" grep -aq "'shape': (2, 1, 4, 5)" "$work/entropy.npy"
+    npy_values "$work/entropy.npy" | awk 'NR <= 5 { sum += $1 } END { printf "%.6f\n", sum / 5 }' >"$work/stdout"
+    check "its rows are those of the head" same_entropy "$(cat "$work/stdout")" \
+        "$(head_entropy "$mllama/out_attention.npy" 4 5 10 0)"
+    refuses "a map without inputs" 2 "--entropy is given without inputs" diagnose "$mllama" --entropy "$work/e.npy"
+    refuses "a map of no attention" 1 "no layer gives attention" diagnose "$data/llava_basic" \
+        --input "vision=$data/llava_basic/in_vision.npy" --entropy "$work/e.npy"
+    refuses "a map in no folder" 1 "nowhere" diagnose "$@" --entropy "$work/nowhere/e.npy"
+    check "no map came of it" [ ! -e "$work/e.npy" ]
     accepts "diagnose for people" diagnose "$@"
     shows "the table of heads" "relative_entropy"
     check "no warning" not_in_stdout warning
@@ -686,7 +786,7 @@ diagnosis() {
 : >"$work/stdout"
 : >"$work/stderr"
 usage_and_help
-later_parts
+planning
 device_list
 inspection
 oracle
@@ -697,6 +797,7 @@ types
 failures
 unneeded
 interrupted
+pictures
 suite
 
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -6,11 +6,13 @@
 #define MODULES                                                                                                        \
     "linear_projection, mlp_projection, llava_fusion, early_fusion, cross_attention, gated_cross_attention, "          \
     "gated_cross_attention_dense, gated_cross_attention_stack, cross_attention_fusion, perceiver_resampler, "          \
-    "latent_resampler, learned_query_compressor, simplified_qformer"
+    "latent_resampler, learned_query_compressor, simplified_qformer, late_fusion, contrastive, adaptive_avg_pool,"     \
+    " top_k, query_aware, importance_prune, token_merge, pixel_shuffle, unfold_merge, conv_compress, "                 \
+    "visual_vocabulary"
 #define LIST                                                                                                           \
     "llava, llava_original, llava_next, llava_next_video, llava_onevision, fast_vlm, video_llava, vipllava, "          \
-    "paligemma, fuyu, janus, mllama, openflamingo, idefics, idefics2, kosmos-2, kosmos-2.5, blip-2, instructblip, "    \
-    "instructblipvideo, aria, qwen_vl, minicpmv, siglip, siglip2, clip_resnet, coca, " MODULES
+    "paligemma, fuyu, janus, mllama, openflamingo, idefics, idefics2, kosmos-2, kosmos-2.5, blip-2, instructblip,"     \
+    " instructblipvideo, aria, qwen_vl, minicpmv, siglip, siglip2, clip_resnet, coca, clip, align, " MODULES
 
 static const char *family_of(clf_test *t, memory_source *s, const char *json, const char *name)
 {

@@ -76,6 +76,28 @@ static void heads_and_tokens_above_the_threshold_are_counted(void **state)
     expect_near(report.entropy, (heads[0].entropy + heads[1].entropy) / 2, rounding);
 }
 
+static void the_map_has_the_entropy_of_every_row(void **state)
+{
+    const float even = (float)log(4), half = (float)log(2);
+    const float sharp = (float)(-0.05 * log(0.05) - 0.95 * log(0.95));
+    const float want[8] = { even, sharp, half, half, even, even, 0.0F, (float)NAN }; /* the last sees nothing */
+    float got[8] = { 0 };
+    clf_error err = { 0 };
+
+    (void)state;
+    assert_int_equal(clf_diagnose_entropy(&known[0][0][0][0], CLF_DIMS(2, 2, 2, 4), got, &err), CLF_OK);
+    for (size_t i = 0; i < CLF_COUNT(got); i++)
+        if (isnan(want[i]))
+            assert_true(isnan(got[i]));
+        else
+            expect_near((double)got[i], (double)want[i], rounding);
+    assert_int_equal(clf_diagnose_entropy(NULL, CLF_DIMS(2, 2, 2, 4), got, &err), CLF_INVALID_ARGUMENT);
+    assert_string_equal(err.message, "diagnose: weights is NULL; want memory");
+    assert_int_equal(clf_diagnose_entropy(&known[0][0][0][0], CLF_DIMS(2, 4), got, &err), CLF_INVALID_ARGUMENT);
+    assert_string_equal(err.message,
+                        "diagnose: attention has 2 dimensions; want 4, [B, H, Q, K], or 3 without a batch");
+}
+
 /* [B, I, H, Q, K]: pictures of texts. */
 static void all_before_the_heads_is_a_batch(void **state)
 {
@@ -490,6 +512,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLF_TEST(equal_weights_have_full_entropy_and_no_collapse),
         CLF_TEST(heads_and_tokens_above_the_threshold_are_counted),
+        CLF_TEST(the_map_has_the_entropy_of_every_row),
         CLF_TEST(all_before_the_heads_is_a_batch),
         CLF_TEST(the_threshold_itself_is_no_collapse),
         CLF_TEST(one_key_and_no_key_have_defined_entropies),

@@ -180,7 +180,7 @@ static bool ends_with(const char *name, const char *end)
 /* A matrix of a product, as `storage` rounds it; queries, latents and tables of positions stay as they are. */
 static bool is_matrix(const char *name)
 {
-    return ends_with(name, "weight") || ends_with(name, "proj");
+    return ends_with(name, "weight") || ends_with(name, "proj") || ends_with(name, "projection");
 }
 
 static clf_status rounding_find(void *self, const char *name, clf_host_tensor *array, clf_error *err)

@@ -3,7 +3,7 @@
 #include "data_folders.h"
 #include "walk.h"
 
-#define MAX_WALKS 150
+#define MAX_WALKS 400
 #define ARGUMENTS 60 /* at most, of a call; the longest sets some 1500 */
 
 typedef struct call {

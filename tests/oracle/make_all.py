@@ -1,4 +1,4 @@
-"""Writes tests/data, or with --check DIR makes everything anew and compares.
+"""Writes tests/data and tests/pictures beside it, or with --check DIR makes everything anew and compares.
 
 Checkpoints, configurations and inputs must be equal byte for byte; outputs within 1e-6 of the largest value of their
 file, because the CPU kernels of torch differ between machines.
@@ -10,21 +10,28 @@ import sys
 import tempfile
 from pathlib import Path
 
+import make_compress
 import make_cross
 import make_early
 import make_flamingo
+import make_late
 import make_llava
 import make_modules
 import make_others
+import make_pictures
 import make_pool
 import make_qformer
 import make_resampler
+import make_select
 import numpy as np
 import torch
 
 PARTS = (
     make_llava, make_others, make_modules, make_cross, make_flamingo, make_resampler, make_qformer, make_pool,
     make_early,
+    make_late,
+    make_select,
+    make_compress,
 )
 
 
@@ -63,11 +70,14 @@ def main() -> int:
         if options.output.exists():
             shutil.rmtree(options.output)
         make_all(options.output)
+        make_pictures.make(options.output.parent / "pictures")
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        make_all(Path(folder))
-        found = list(differences(Path(folder), options.check))
-        cases = len(list(Path(folder).iterdir()))
+        data, pictures = Path(folder) / "data", Path(folder) / "pictures"
+        make_all(data)
+        make_pictures.make(pictures)
+        found = [*differences(data, options.check), *differences(pictures, options.check.parent / "pictures")]
+        cases = len(list(data.iterdir())) + len(list(pictures.glob("*.npy")))
     print("\n".join([*found, f"{cases} cases made, {len(found)} files differ"]))
     return 1 if found or cases == 0 else 0
 

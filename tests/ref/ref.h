@@ -33,11 +33,33 @@ clf_expected clf_ref_gated_unit(clf_test *t, clf_tensor gate, clf_tensor up, clf
 clf_expected clf_ref_attention(clf_test *t, clf_tensor q, clf_tensor k, clf_tensor v,
                                const clf_attention_options *options, clf_tensor y, clf_expected *weights);
 
+clf_expected clf_ref_pool(clf_test *t, clf_tensor x, clf_grid from, clf_grid to, clf_tensor y);
+
+/* Exact for u8 without rescale, mean and std. */
+clf_expected clf_ref_resize(clf_test *t, clf_tensor x, const clf_resize_options *options, clf_tensor y);
+
+/* *logits receives scale x + bias. */
+clf_expected clf_ref_scores(clf_test *t, clf_tensor x, float scale, float bias, clf_scores_kind kind,
+                            clf_expected *logits);
+
 /* These round like the kernels and are exact. */
 double *clf_ref_add(clf_test *t, clf_tensor a, clf_tensor b, float scale);
 double *clf_ref_scale(clf_test *t, clf_tensor x, float factor);
+double *clf_ref_rotary(clf_test *t, clf_tensor x, clf_tensor cosines, clf_tensor sines, clf_rotary_pairs pairs,
+                       int64_t width);
 
 /* Rows of y without one in the table are NaN, as clf_test_empty fills them. */
 double *clf_ref_gather(clf_test *t, clf_tensor table, const int32_t *index, clf_tensor y);
+
+/* Values and indices as clf_top_k gives them, row-major. */
+typedef struct clf_ref_best {
+    double *value;
+    double *index;
+} clf_ref_best;
+clf_ref_best clf_ref_top_k(clf_test *t, clf_tensor scores, clf_top_k_order order, clf_tensor indices);
+
+/* Moved, not computed. */
+double *clf_ref_unfold(clf_test *t, clf_tensor x, clf_grid from, const clf_unfold_options *o, clf_grid to,
+                       clf_tensor y);
 
 #endif

@@ -1,0 +1,84 @@
+/* pool: y[b, (i, j), c] = mean of x[b, cell (i, j), c].  x [B, H W, C], y [B, h w, C]. */
+#include <clfusion/pool.h>
+
+#include "ops/check.h"
+#include "ops/sweep.h"
+
+#define CLF_OP "pool"
+
+/* Elements that a work-group reads: as many as make its start cheap, few enough that one cell of a whole picture still
+ * feeds several cores. */
+#define READS 16384
+
+/* Columns of a group at least: four vectors of 16 on CPUs, of all items on GPUs. */
+#define SPAN_SIMD 64
+#define SPAN_TILE 1024
+#define ITEMS 64
+
+static clf_status check_grid(const char *name, clf_grid grid, clf_error *err)
+{
+    CLF_REQUIRE(err, grid.rows >= 1 && grid.columns >= 1 && grid.rows <= INT32_MAX && grid.columns <= INT32_MAX,
+                CLF_INVALID_ARGUMENT, "%s is %" PRId64 " x %" PRId64 "; want sides of 1 to 2^31 - 1", name, grid.rows,
+                grid.columns);
+    return CLF_OK;
+}
+
+clf_status clf_pool_check(clf_tensor x, clf_grid from, clf_grid to, clf_tensor y, clf_error *err)
+{
+    CLF_REQUIRE_NUMBERS(err, x, "x");
+    CLF_REQUIRE(err, x.rank == 3, CLF_INVALID_ARGUMENT, "x is %s; want [B, N, C]", CLF_TEXT(x));
+    CLF_TRY(check_grid("from", from, err));
+    CLF_TRY(check_grid("to", to, err));
+    CLF_REQUIRE(err, x.dim[1] == from.rows * from.columns, CLF_INVALID_ARGUMENT,
+                "x is %s, %" PRId64 " tokens; want %" PRId64 ", a grid of %" PRId64 " x %" PRId64, CLF_TEXT(x),
+                x.dim[1], from.rows * from.columns, from.rows, from.columns);
+    CLF_REQUIRE_RESULT(err, y, "y");
+    CLF_REQUIRE(err, clf_shape_is(y, CLF_DIMS(x.dim[0], to.rows * to.columns, x.dim[2])), CLF_INVALID_ARGUMENT,
+                "y is %s; want [%" PRId64 ", %" PRId64 ", %" PRId64 "], a grid of %" PRId64 " x %" PRId64, CLF_TEXT(y),
+                x.dim[0], to.rows * to.columns, x.dim[2], to.rows, to.columns);
+    CLF_REQUIRE(err, y.dtype == CLF_F32 || y.dtype == x.dtype, CLF_UNSUPPORTED, "y is %s; want f32 or the type of x %s",
+                CLF_TEXT(y), CLF_TEXT(x));
+    CLF_REQUIRE_APART(err, y, "y", x, "x");
+    return CLF_OK;
+}
+
+/* Cuts cells and columns by what a group reads. */
+static clf_sweep cut(const clf_stream *s, clf_tensor x, clf_tensor y)
+{
+    const bool tile = clf_op_kernels(s) == CLF_KERNELS_TILE;
+    const uint64_t C = (uint64_t)y.dim[2], least = tile ? SPAN_TILE : SPAN_SIMD;
+    const uint64_t cell = CLF_MAX((uint64_t)(x.dim[1] / y.dim[1]), 1);
+    clf_sweep w = { .rows = (uint64_t)clf_row_count(y), .columns = C, .items = tile ? ITEMS : 1 };
+
+    w.span = CLF_MAX(READS / cell / least, clf_div_up(C, least * CLF_GROUPS_MAX)) * least;
+    w.span = CLF_MAX(w.span, least);
+    w.block = CLF_MAX(READS / cell / CLF_MIN(C, w.span), clf_div_up(w.rows, CLF_GROUPS_MAX));
+    w.block = CLF_MAX(w.block, 1);
+    w.groups[0] = clf_div_up(C, w.span);
+    w.groups[1] = clf_div_up(w.rows, w.block);
+    return w;
+}
+
+void clf_pool(clf_stream *s, clf_tensor x, clf_grid from, clf_grid to, clf_tensor y)
+{
+    if (!clf_op_enter(s) || !clf_op_passed(s, clf_pool_check(x, from, to, y, clf_op_error(s))))
+        return;
+    if (clf_element_count(y) == 0)
+        return;
+
+    const clf_sweep w = cut(s, x, y);
+    const clf_options options = clf_options_types("CLF_X", x.dtype, "CLF_Y", y.dtype, NULL);
+    const clf_kernel kernel = {
+        .program = CLF_OP,
+        .entry = "clf_pool_cells",
+        .options = options.text,
+        .groups = { w.groups[0], w.groups[1] },
+        .items = w.items,
+    };
+
+    CLF_LAUNCH(s, &kernel, clf_arg_memory(x), clf_arg_u64(clf_first_element(x)), clf_arg_u64((uint64_t)x.stride[0]),
+               clf_arg_u64((uint64_t)x.stride[1]), clf_arg_u64((uint64_t)from.rows),
+               clf_arg_u64((uint64_t)from.columns), clf_arg_u64((uint64_t)to.rows), clf_arg_u64((uint64_t)to.columns),
+               CLF_ARG_SWEEP(w), clf_arg_memory(y), clf_arg_u64(clf_first_element(y)),
+               clf_arg_u64((uint64_t)y.stride[0]), clf_arg_u64((uint64_t)y.stride[1]));
+}
