@@ -1,9 +1,10 @@
 #!/bin/sh
-# Builds the command and runs its main job twice, on pocl unless OCL_ICD_VENDORS or CLFUSION_DEVICE say otherwise:
+# Builds the command and shows it three times, on pocl unless OCL_ICD_VENDORS or CLFUSION_DEVICE say otherwise:
 #   1. the picture examples/scene.ppm, cut into 30x30 patches, through an embedding of Fuyu-8B's shape
 #   2. 576 tokens through a projector of LLaVA-1.5-7B's shape
-# Weights are made on the spot from a seed; everything else is what a real checkpoint meets.  On Debian and Ubuntu it
-# first installs what is missing.  Results: build/demo/*.npy.
+#   3. a drawing that a small trained model (examples/drawings) finds the caption for, and where each word looks
+# The weights of 1 and 2 are made on the spot from a seed; everything else is what a real checkpoint meets.  On Debian and
+# Ubuntu it first installs what is missing.  Results: build/demo.
 set -eu
 cd "$(dirname "$0")/.."
 . tools/setup.sh
@@ -63,4 +64,31 @@ run_model fuyu "$out/fuyu" "$out/patches.npy"
 printf '2. Random features through a projector of LLaVA-1.5-7B'\''s shape: [1, 576, 1024] -> 4096 -> GELU -> [1, 576, 4096]\n'
 run_model llava "$out/llava" "$out/llava/vision.npy"
 
-printf 'Done; both results are right.  Next: %s/clfusion inspect %s/llava\n' "$build" "$out"
+# ids_file FILE ID...: an npy file with the ids as i64 [1, count].
+ids_file()
+{
+    file=$1
+    shift
+    printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<i8', 'fortran_order': False, 'shape': (1, $#), }" >"$file"
+    for id; do
+        # shellcheck disable=SC2059 # the byte is the format
+        printf "\\$(printf '%03o' "$id")\\000\\000\\000\\000\\000\\000\\000" >>"$file"
+    done
+}
+
+printf '3. examples/drawings/scene.png among 264 captions, by a trained model of %s bytes:\n' \
+    "$(cat examples/drawings/*.safetensors | wc -c)"
+"${CC:-cc}" -std=c11 -O2 -Iinclude examples/drawings.c -o "$out/drawings" "$build/libclfusion.so" -Wl,-rpath,"$PWD/$build" -lm
+"$out/drawings" examples/drawings examples/drawings/scene.png >"$out/drawings.txt"
+sed -n 's/^\(.*%.*\)/   \1/p' "$out/drawings.txt"
+# shellcheck disable=SC2046 # five words
+ids_file "$out/words_ids.npy" $(sed -n 's/^ids //p' "$out/drawings.txt")
+"$build/clfusion" run examples/drawings/early.safetensors --image examples/drawings/scene.png \
+    --input text_ids="$out/words_ids.npy" --output tokens="$out/patches.npy" --output hidden="$out/words.npy" >/dev/null
+for word in 0 1 2 3 4; do
+    "$build/clfusion" run examples/drawings/gated.safetensors --input text="$out/words.npy" --input vision="$out/patches.npy" \
+        --output hidden="$out/seen.npy" --heatmap examples/drawings/scene.png="$out/word_$word.png" --position $word >/dev/null
+done
+printf '   where each word of the first caption looks: %s/word_{0,1,2,3,4}.png\n\n' "$out"
+
+printf 'Done; all results are right.  Next: %s/clfusion inspect %s/llava\n' "$build" "$out"

@@ -23,7 +23,7 @@ typedef struct clf_early_fusion_model {
 } clf_early_fusion_model;
 
 enum { VISION, TEXT, VISION_MASK, TEXT_MASK };
-enum { FUSED, TOKENS, MASK };
+enum { FUSED, TOKENS, HIDDEN, MASK };
 
 /* N of a picture. */
 static clf_status shape(const void *module, clf_call *call, clf_error *err)
@@ -32,7 +32,7 @@ static clf_status shape(const void *module, clf_call *call, clf_error *err)
     const clf_tensor vision = call->in[VISION];
     int64_t N;
 
-    if (!clf_present(vision) && vision.rank == 0)
+    if (vision.rank == 0) /* the text alone */
         return CLF_OK;
     CLF_TRY(clf_early_fusion_check(m->fusion, vision, &N, err));
     return clf_letters_bind(&call->letters, call->family, "N", N, m->patch > 0 ? "image" : "vision", err);
@@ -54,37 +54,71 @@ static void give_mask(clf_stream *s, const clf_call *call)
     clf_free(values);
 }
 
+static void give_vision(clf_stream *s, const clf_early_fusion_model *m, const clf_call *call, clf_tensor tokens)
+{
+    clf_early_fusion_vision(s, m->fusion, call->in[VISION], tokens);
+}
+
+static void give_text(clf_stream *s, const clf_early_fusion_model *m, const clf_call *call, clf_tensor words)
+{
+    const int64_t *ids = call->ids[TEXT];
+
+    clf_early_fusion_text(s, m->fusion, ids == NULL ? call->in[TEXT] : (clf_tensor){ 0 }, ids, words);
+}
+
+/* Both sides in one sequence, and each where it is asked for beside. */
+static void fuse(clf_stream *s, const clf_early_fusion_model *m, const clf_call *call)
+{
+    const clf_tensor fused = call->out[FUSED], tokens = call->out[TOKENS], hidden = call->out[HIDDEN];
+    const int64_t N = clf_letters_find(&call->letters, "N")->value;
+    const clf_tensor whole = fused.dtype == CLF_F32 ? fused : clf_scratch(s, CLF_F32, clf_tensor_dims(fused));
+    const clf_tensor left = clf_slice(s, whole, 1, 0, N), right = clf_slice(s, whole, 1, N, whole.dim[1] - N);
+
+    give_vision(s, m, call, left);
+    give_text(s, m, call, right);
+    if (clf_present(tokens))
+        clf_place(s, left, tokens);
+    if (clf_present(hidden))
+        clf_place(s, right, hidden);
+    if (fused.dtype != CLF_F32)
+        clf_place(s, whole, fused);
+}
+
+/* One side, which may be wanted in another type. */
+static void give_side(clf_stream *s, const clf_early_fusion_model *m, const clf_call *call,
+                      void (*give)(clf_stream *, const clf_early_fusion_model *, const clf_call *, clf_tensor),
+                      clf_tensor wanted)
+{
+    const clf_tensor side = wanted.dtype == CLF_F32 ? wanted : clf_scratch(s, CLF_F32, clf_tensor_dims(wanted));
+
+    give(s, m, call, side);
+    if (wanted.dtype != CLF_F32)
+        clf_place(s, side, wanted);
+}
+
 static void forward(clf_stream *s, const void *module, const clf_call *call)
 {
     const clf_early_fusion_model *m = module;
-    const clf_tensor fused = call->out[FUSED], tokens = call->out[TOKENS];
-    const int64_t N = clf_letters_find(&call->letters, "N")->value;
-    clf_tensor whole = fused;
+    const clf_tensor tokens = call->out[TOKENS], hidden = call->out[HIDDEN];
 
     if (clf_present(call->out[MASK]))
         give_mask(s, call);
-    if (!clf_present(fused)) {
-        if (clf_present(tokens))
-            clf_early_fusion_vision(s, m->fusion, call->in[VISION], tokens);
+    if (clf_present(call->out[FUSED])) {
+        fuse(s, m, call);
         return;
     }
-    if (fused.dtype != CLF_F32)
-        whole = clf_scratch(s, CLF_F32, clf_tensor_dims(fused));
-    clf_early_fusion_vision(s, m->fusion, call->in[VISION], clf_slice(s, whole, 1, 0, N));
-    clf_early_fusion_text(s, m->fusion, call->ids[TEXT] == NULL ? call->in[TEXT] : (clf_tensor){ 0 }, call->ids[TEXT],
-                          clf_slice(s, whole, 1, N, whole.dim[1] - N));
     if (clf_present(tokens))
-        clf_place(s, clf_slice(s, whole, 1, 0, N), tokens);
-    if (fused.dtype != CLF_F32)
-        clf_place(s, whole, fused);
+        give_side(s, m, call, give_vision, tokens);
+    if (clf_present(hidden))
+        give_side(s, m, call, give_text, hidden);
 }
 
 static uint64_t flop(const void *module, const clf_call *call)
 {
     const clf_early_fusion_model *m = module;
-    const int64_t B = call->in[VISION].dim[0], N = clf_letters_find(&call->letters, "N")->value;
+    const clf_letter *N = clf_letters_find(&call->letters, "N");
 
-    return 2 * m->products * (uint64_t)(B * N);
+    return N != NULL ? 2 * m->products * (uint64_t)(call->in[VISION].dim[0] * N->value) : 0;
 }
 
 /* A row of 256 patches, or as many as the table of positions has. */
@@ -143,12 +177,13 @@ static void destroy(void *module)
         .input_count = 4,                                                                                              \
         .outputs = { { .name = "fused", .shape = "[B, N + T, Dt]", .needs = BOTH },                                    \
                      { .name = "tokens", .shape = "[B, N, Dt]", .needs = 1U << VISION },                               \
+                     { .name = "hidden", .shape = "[B, T, Dt]", .needs = 1U << TEXT },                                 \
                      { .name = "mask",                                                                                 \
                        .shape = "[B, N + T]",                                                                          \
                        .needs = BOTH,                                                                                  \
                        .may = 1U << VISION_MASK | 1U << TEXT_MASK,                                                     \
                        .kind = CLF_PORT_IDS } },                                                                       \
-        .output_count = 3, .shape = shape, .forward = forward, .flop = flop, .example = example, .destroy = destroy,   \
+        .output_count = 4, .shape = shape, .forward = forward, .flop = flop, .example = example, .destroy = destroy,   \
     }
 
 static const clf_model_class classes[2][2] = { { CLASS(FEATURES, EMBEDDED), CLASS(FEATURES, IDS) },

@@ -50,7 +50,8 @@ def early(root, name, module, shape, T, config=None, dtype=torch.float32, masks=
     else:
         text = case.give("text", case.normal(B, T, D))
     with torch.no_grad():
-        case.expect("fused", module(vision, text))
+        fused = case.expect("fused", module(vision, text))
+    case.expect("hidden", fused[:, N:])
     if masks:
         both = []
         for side, count in (("vision", N), ("text", T)):
