@@ -33,7 +33,8 @@ typedef enum clf_kernel_shape {
 
 typedef struct clf_context_desc {
     uint32_t struct_size;
-    const char *device; /* a selector as in clf_device_list; NULL: CLFUSION_DEVICE, else "auto".  "none": no device */
+    /* A selector as in clf_device_list; NULL: CLFUSION_DEVICE, else "auto".  "none", which only stands here: no device. */
+    const char *device;
     clf_gemm_choice gemm;
     clf_kernel_shape kernels;
     const char *cache_dir; /* existing folder of this user for program binaries; NULL: none.  Not used on pocl */

@@ -48,9 +48,15 @@ static clf_status check_seconds(const clf_mrope_prompts *p, clf_error *err)
 {
     CLF_REQUIRE(err, isfinite(p->tokens_per_second) && p->tokens_per_second >= 0.0, CLF_INVALID_ARGUMENT,
                 "tokens_per_second is %g; want 0 or more", p->tokens_per_second);
-    for (int64_t i = 0; p->seconds_per_frame != NULL && i < p->video_count; i++)
-        CLF_REQUIRE(err, isfinite(p->seconds_per_frame[i]) && p->seconds_per_frame[i] >= 0.0, CLF_INVALID_ARGUMENT,
-                    "seconds_per_frame[%" PRId64 "] is %g; want 0 or more", i, p->seconds_per_frame[i]);
+    for (int64_t i = 0; p->seconds_per_frame != NULL && i < p->video_count; i++) {
+        const double seconds = p->seconds_per_frame[i];
+
+        CLF_REQUIRE(err, isfinite(seconds) && seconds >= 0.0, CLF_INVALID_ARGUMENT,
+                    "seconds_per_frame[%" PRId64 "] is %g; want 0 or more", i, seconds);
+        CLF_REQUIRE(err, seconds * p->tokens_per_second <= 1e30, CLF_INVALID_ARGUMENT,
+                    "seconds_per_frame[%" PRId64 "] is %g; want fewer than 1e30 positions a frame at %g a second", i,
+                    seconds, p->tokens_per_second);
+    }
     return CLF_OK;
 }
 

@@ -54,6 +54,8 @@ static clf_status check_plan(clf_host_tensor vision, clf_importance metric, doub
     CLF_REQUIRE(
         err, vision.rank == 3 && clf_host_bytes(vision, &bytes) && vision.dim[1] <= INT32_MAX && vision.dim[2] >= 1,
         CLF_INVALID_ARGUMENT, "vision is %s; want [B, N, D], N below 2^31 and D above 0", CLF_HOST_TEXT(vision));
+    CLF_REQUIRE(err, vision.data != NULL || bytes == 0, CLF_INVALID_ARGUMENT,
+                "vision is %s without data; want host memory", CLF_HOST_TEXT(vision));
     CLF_REQUIRE(err, metric == CLF_IMPORTANCE_L2 || metric == CLF_IMPORTANCE_VARIANCE, CLF_INVALID_ARGUMENT,
                 "metric is %d; want CLF_IMPORTANCE_L2 or CLF_IMPORTANCE_VARIANCE", (int)metric);
     CLF_REQUIRE(err, isfinite(threshold), CLF_INVALID_ARGUMENT, "threshold is %g; want a finite number", threshold);
@@ -113,6 +115,8 @@ static clf_status check(clf_tensor vision, const int32_t *indices, clf_tensor to
                 CLF_INVALID_ARGUMENT, "tokens is %s; want %s[%" PRId64 ", M, %" PRId64 "], for vision %s",
                 CLF_TEXT(tokens), clf_dtype_name(vision.dtype), vision.dim[0], vision.dim[2], CLF_TEXT(vision));
     CLF_REQUIRE_APART(err, tokens, "tokens", vision, "vision");
+    CLF_REQUIRE(err, indices != NULL || vision.dim[0] * tokens.dim[1] == 0, CLF_INVALID_ARGUMENT,
+                "indices is NULL; want one for each row of tokens %s", CLF_TEXT(tokens));
     for (int64_t i = 0; i < vision.dim[0] * tokens.dim[1]; i++)
         CLF_REQUIRE(err, indices[i] >= -1 && indices[i] < vision.dim[1], CLF_INVALID_ARGUMENT,
                     "indices[%" PRId64 ", %" PRId64 "] is %d; want -1 to %" PRId64 ", below the tokens of vision %s",

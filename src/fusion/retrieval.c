@@ -282,8 +282,13 @@ static clf_status finish(clf_retrieval *r, clf_error *err)
     return status;
 }
 
-static clf_status run(clf_retrieval *r, const clf_linear_weight *queries, int64_t k, float *values, int64_t *indices,
-                      clf_error *err)
+/* The best of each query, on the host. */
+typedef struct lists {
+    float *values;
+    int64_t *indices;
+} lists;
+
+static clf_status run(clf_retrieval *r, const clf_linear_weight *queries, int64_t k, const lists *best, clf_error *err)
 {
     clf_stream *s = r->products;
     const int64_t Q = clf_linear_weight_out(queries);
@@ -303,11 +308,42 @@ static clf_status run(clf_retrieval *r, const clf_linear_weight *queries, int64_
     status = finish(r, err);
     if (status != CLF_OK) /* the reset has closed the scope */
         return status;
-    if (values != NULL)
-        clf_download(s, f.values, values);
-    clf_download(s, f.indices, indices);
+    clf_download(s, f.values, best->values);
+    clf_download(s, f.indices, best->indices);
     clf_scope_close(s, scope);
     return finish(r, err);
+}
+
+/* Nothing reaches the caller before everything has arrived. */
+static clf_status search_and_publish(clf_retrieval *r, const clf_linear_weight *queries, int64_t k, float *values,
+                                     int64_t *indices, clf_error *err)
+{
+    const size_t count = (size_t)clf_linear_weight_out(queries) * (size_t)k; /* k is at most 1024 */
+    const lists best = { .values = clf_alloc(count, sizeof *values), .indices = clf_alloc(count, sizeof *indices) };
+    clf_status status = CLF_OK;
+
+    if (best.values == NULL || best.indices == NULL)
+        status = CLF_FAIL(err, CLF_OUT_OF_MEMORY, CLF_OP ": no host memory for %zu results", count);
+    if (status == CLF_OK)
+        status = run(r, queries, k, &best, err);
+    if (status == CLF_OK) {
+        if (values != NULL)
+            memcpy(values, best.values, count * sizeof *values);
+        memcpy(indices, best.indices, count * sizeof *indices);
+    }
+    clf_free(best.values);
+    clf_free(best.indices);
+    return status;
+}
+
+/* Times that nobody has asked for since the last search. */
+static void forget_times(clf_retrieval *r)
+{
+    const clf_profile_entry *entries = NULL;
+
+    (void)clf_stream_profile(r->products, &entries);
+    if (r->uploads != NULL)
+        (void)clf_stream_profile(r->uploads, &entries);
 }
 
 clf_status clf_retrieval_search(clf_retrieval *r, clf_host_tensor queries, int64_t k, float *values, int64_t *indices,
@@ -323,7 +359,8 @@ clf_status clf_retrieval_search(clf_retrieval *r, clf_host_tensor queries, int64
     desc.weight = queries;
     desc.storage = CLF_F32; /* queries are few: rounding them would gain nothing */
     CLF_TRY(clf_linear_weight_create(r->ctx, &desc, &weight, err));
-    status = run(r, weight, k, values, indices, err);
+    forget_times(r);
+    status = search_and_publish(r, weight, k, values, indices, err);
     clf_linear_weight_destroy(weight);
     return status;
 }

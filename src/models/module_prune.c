@@ -126,8 +126,14 @@ static void write_tokens(clf_stream *s, const clf_call *call, const kept *k)
 static void forward(clf_stream *s, const void *module, const clf_call *call)
 {
     kept k;
+    bool kept_all = clf_op_passed(s, keep(module, call, &k, clf_op_error(s)));
 
-    if (clf_op_passed(s, keep(module, call, &k, clf_op_error(s)))) {
+    if (kept_all && k.longest != clf_letters_find(&call->letters, "M")->value) {
+        CLF_OP_FAIL(s, CLF_INVALID_ARGUMENT,
+                    "%s: vision has changed since the plan; want it left alone until the call ends", call->family);
+        kept_all = false;
+    }
+    if (kept_all) {
         for (size_t output = LENGTHS; output <= INDICES; output++)
             write_numbers(s, call, &k, output);
         if (clf_present(call->out[TOKENS]))

@@ -35,12 +35,10 @@ clf_status clf_keep_best_check(clf_tensor scores, int64_t seen, clf_tensor value
     return CLF_OK;
 }
 
-void clf_keep_best(clf_stream *s, clf_tensor scores, int64_t seen, clf_tensor values, clf_tensor indices)
-{
-    if (!clf_op_enter(s) || !clf_op_passed(s, clf_keep_best_check(scores, seen, values, indices, clf_op_error(s))) ||
-        clf_element_count(scores) == 0)
-        return;
+#define ROWS_AT_ONCE 32768 /* llvmpipe (Mesa 22.3) ends loops of one work-item at 65535 turns */
 
+static void launch(clf_stream *s, clf_tensor scores, int64_t seen, clf_tensor values, clf_tensor indices)
+{
     static const char *const entry[] = {
         [CLF_KERNELS_SIMD] = "clf_keep_best_simd", /* CPUs: as many queries as a vector has lanes a work-item */
         [CLF_KERNELS_TILE] = "clf_keep_best_tile", /* GPUs: a query a work-item, side by side */
@@ -61,4 +59,16 @@ void clf_keep_best(clf_stream *s, clf_tensor scores, int64_t seen, clf_tensor va
                clf_arg_u64((uint64_t)seen), clf_arg_u32((uint32_t)values.dim[1]), clf_arg_memory(values),
                clf_arg_u64(values.offset / sizeof(float)), clf_arg_memory(indices),
                clf_arg_u64(indices.offset / sizeof(int64_t)));
+}
+
+void clf_keep_best(clf_stream *s, clf_tensor scores, int64_t seen, clf_tensor values, clf_tensor indices)
+{
+    if (!clf_op_enter(s) || !clf_op_passed(s, clf_keep_best_check(scores, seen, values, indices, clf_op_error(s))) ||
+        clf_element_count(scores) == 0)
+        return;
+    for (int64_t first = 0; first < scores.dim[0]; first += ROWS_AT_ONCE) {
+        const int64_t rows = CLF_MIN(ROWS_AT_ONCE, scores.dim[0] - first);
+
+        launch(s, clf_slice(s, scores, 0, first, rows), seen + first, values, indices);
+    }
 }

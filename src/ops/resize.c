@@ -146,6 +146,8 @@ clf_status clf_resize_check(clf_tensor x, const clf_resize_options *options, clf
     CLF_TRY(check_options(&o, err));
     CLF_REQUIRE(err, x.dtype == CLF_U8 || x.dtype == CLF_F32, CLF_UNSUPPORTED, "x is %s; want u8 or f32", CLF_TEXT(x));
     CLF_REQUIRE_SHAPE(err, x, "x");
+    CLF_REQUIRE(err, clf_dim(x, -1) <= INT32_MAX, CLF_UNSUPPORTED, "x is %s; want fewer than 2^31 colours",
+                CLF_TEXT(x));
     CLF_REQUIRE(err, (x.rank == 3 || x.rank == 4) && clf_dim(x, -2) > 0 && clf_dim(x, -3) > 0, CLF_INVALID_ARGUMENT,
                 "x is %s; want [H, W, C] or [B, H, W, C] with a pixel", CLF_TEXT(x));
     CLF_REQUIRE(err, clf_row_dense(x) && gapless(x), CLF_UNSUPPORTED,

@@ -2,6 +2,7 @@
 #include <clfusion/top_k.h>
 
 #include "ops/check.h"
+#include "runtime/context.h"
 #include "ops/sweep.h"
 
 #define CLF_OP "top_k"
@@ -183,9 +184,21 @@ static void run_ref(clf_stream *s, const work *w)
                clf_arg_rows(w->values), clf_arg_rows(w->indices));
 }
 
+/* Mesa's llvmpipe (22.3) ends loops of one work-item there, without a word. */
+#define TURNS_OF_LLVMPIPE 65535
+
+static clf_status check_device(const clf_context *ctx, clf_tensor scores, clf_error *err)
+{
+    CLF_REQUIRE(err, !ctx->emulated_fma || clf_dim(scores, -1) <= TURNS_OF_LLVMPIPE, CLF_UNSUPPORTED,
+                "scores is %s; want rows of at most %d on llvmpipe, or another device", CLF_TEXT(scores),
+                TURNS_OF_LLVMPIPE);
+    return CLF_OK;
+}
+
 void clf_top_k(clf_stream *s, clf_tensor scores, clf_top_k_order order, clf_tensor values, clf_tensor indices)
 {
-    if (!clf_op_enter(s) || !clf_op_passed(s, clf_top_k_check(scores, order, values, indices, clf_op_error(s))))
+    if (!clf_op_enter(s) || !clf_op_passed(s, clf_top_k_check(scores, order, values, indices, clf_op_error(s))) ||
+        !clf_op_passed(s, check_device(clf_stream_context(s), scores, clf_op_error(s))))
         return;
 
     work w = {

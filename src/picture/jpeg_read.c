@@ -170,13 +170,19 @@ static void turn_cmyk(uint8_t *pixels, size_t count)
     }
 }
 
+/* What longjmp leaves is this function, which has no variable of its own. */
+static void read_jpeg_or_stop(jpeg_job *j)
+{
+    if (setjmp(j->back) == 0)
+        read_jpeg(j);
+}
+
 clf_status clf_jpeg_read(const unsigned char *bytes, size_t count, const char *label, clf_picture *p, clf_error *err)
 {
     jpeg_job j = { .count = count, .label = label, .err = err };
 
     set_up(&j, bytes);
-    if (setjmp(j.back) == 0)
-        read_jpeg(&j);
+    read_jpeg_or_stop(&j);
     const size_t height = j.jpeg.output_height, width = j.jpeg.output_width;
     const bool cmyk = j.jpeg.output_components == 4;
     jpeg_destroy_decompress(&j.jpeg);

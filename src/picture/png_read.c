@@ -145,6 +145,13 @@ static void lay_over_white(uint8_t *pixels, uint64_t count)
     }
 }
 
+/* What longjmp leaves is this function, which has no variable of its own. */
+static void read_png_or_stop(png_job *j)
+{
+    if (setjmp(j->back) == 0)
+        read_png(j);
+}
+
 clf_status clf_png_read(const unsigned char *bytes, size_t count, const char *label, clf_picture *p, clf_error *err)
 {
     png_job j = { .bytes = bytes, .count = count, .label = label, .err = err };
@@ -152,8 +159,7 @@ clf_status clf_png_read(const unsigned char *bytes, size_t count, const char *la
     j.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &j, on_error, on_warning, &j, take, give);
     if (j.png == NULL)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "%s: no memory to read it", label);
-    if (setjmp(j.back) == 0)
-        read_png(&j);
+    read_png_or_stop(&j);
     png_destroy_read_struct(&j.png, &j.info, NULL);
     if (j.status != CLF_OK) {
         clf_free(j.pixels);

@@ -16,6 +16,8 @@ static clf_status borrow_queue(clf_stream *s, cl_command_queue queue, clf_error 
     cl_context context = NULL;
     cl_device_id device = NULL;
 
+    if (!clf_context_has_device(s->ctx))
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "stream: queue is given in a context without a device; want none");
     CLF_CL(NULL, err, clf_cl()->GetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL),
            "stream: clGetCommandQueueInfo of the caller's queue");
     CLF_CL(NULL, err, clf_cl()->GetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof(cl_context), &context, NULL),

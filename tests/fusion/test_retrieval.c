@@ -266,10 +266,15 @@ static void uploads_run_beside_products(void **state)
 
 /* ---- failures ---- */
 
+typedef struct results {
+    int64_t indices[6];
+    float values[6];
+} results;
+
 typedef struct life {
     clf_retrieval_desc desc;
     clf_host_tensor queries;
-    int64_t *indices;
+    results *best;
 } life;
 
 static clf_status live(clf_test *t, void *user, clf_stream *s, clf_error *err)
@@ -280,7 +285,7 @@ static clf_status live(clf_test *t, void *user, clf_stream *s, clf_error *err)
 
     (void)s; /* a retrieval has streams of its own */
     if (status == CLF_OK)
-        status = clf_retrieval_search(r, l->queries, 2, NULL, l->indices, err);
+        status = clf_retrieval_search(r, l->queries, 2, l->best->values, l->best->indices, err);
     clf_retrieval_destroy(r);
     return status;
 }
@@ -290,13 +295,13 @@ static void an_error_at_any_call_is_reported_once(void **state)
     clf_test *t = *state;
 
     for (int upload = 0; upload < 2; upload++) {
-        int64_t indices[6];
-        life l = { .desc = clf_retrieval_desc_default(), .queries = integers(t, CLF_F32, 3, D), .indices = indices };
+        results best = { .indices = { 0 } }; /* no byte is padding */
+        life l = { .desc = clf_retrieval_desc_default(), .queries = integers(t, CLF_F32, 3, D), .best = &best };
         const clf_walk w = { .name = upload ? "uploads" : "in place",
                              .work = live,
                              .user = &l,
-                             .result = indices,
-                             .bytes = sizeof indices,
+                             .result = &best,
+                             .bytes = sizeof best,
                              .beside = true };
 
         l.desc.stored = integers(t, CLF_F32, 12, D);
