@@ -61,9 +61,12 @@ clf_status clf_grid_positions(const int64_t *grids, int64_t G, int64_t merge, in
     int64_t n = 0;
 
     CLF_TRY(check(grids, G, merge, N, err));
-    for (const int64_t *grid = grids; grid < grids + 3 * G; grid += 3)
+    for (int64_t g = 0; g < G; g++) {
+        const int64_t *grid = grids + 3 * g;
+
         for (int64_t t = 0; t < grid[0] && grid[1] > 0 && grid[2] > 0; t++)
             n += fill_frame(grid[1], grid[2], merge, positions + n, positions + N + n);
+    }
     return CLF_OK;
 }
 
