@@ -46,7 +46,9 @@ run_model()
 }
 
 printf '\nDevice'
-[ -z "${OCL_ICD_VENDORS##*build/icd/pocl}" ] && printf ' (the demo shows itself pocl alone; CLFUSION_DEVICE=auto opens every driver)'
+case ${OCL_ICD_VENDORS-} in
+    *build/icd/pocl) printf ' (the demo shows itself pocl alone; CLFUSION_DEVICE=auto opens every driver)' ;;
+esac
 printf '\n'
 "$build/clfusion" devices | awk 'BEGIN { RS = "" } /choice +picked/' | grep -E '^(name|platform|type|reason) ' | sed 's/^/   /'
 "$build/clfusion" bench linear.qformer --json >"$out/peak.json" # any short case: the peak is measured beside it
@@ -81,12 +83,14 @@ printf '3. examples/drawings/scene.png among 264 captions, by a trained model of
 "${CC:-cc}" -std=c11 -O2 -Iinclude examples/drawings.c -o "$out/drawings" "$build/libclfusion.so" -Wl,-rpath,"$PWD/$build" -lm
 "$out/drawings" examples/drawings examples/drawings/scene.png >"$out/drawings.txt"
 sed -n 's/^\(.*%.*\)/   \1/p' "$out/drawings.txt"
+sed -n '1s/.*%  //p' "$out/drawings.txt" | cmp - examples/drawings/scene.txt
+printf '   correct: that is what was drawn\n'
 # shellcheck disable=SC2046 # five words
 ids_file "$out/words_ids.npy" $(sed -n 's/^ids //p' "$out/drawings.txt")
 "$build/clfusion" run examples/drawings/early.safetensors --image examples/drawings/scene.png \
-    --input text_ids="$out/words_ids.npy" --output tokens="$out/patches.npy" --output hidden="$out/words.npy" >/dev/null
+    --input text_ids="$out/words_ids.npy" --output tokens="$out/drawing.npy" --output hidden="$out/words.npy" >/dev/null
 for word in 0 1 2 3 4; do
-    "$build/clfusion" run examples/drawings/gated.safetensors --input text="$out/words.npy" --input vision="$out/patches.npy" \
+    "$build/clfusion" run examples/drawings/gated.safetensors --input text="$out/words.npy" --input vision="$out/drawing.npy" \
         --output hidden="$out/seen.npy" --heatmap examples/drawings/scene.png="$out/word_$word.png" --position $word >/dev/null
 done
 printf '   where each word of the first caption looks: %s/word_{0,1,2,3,4}.png\n\n' "$out"

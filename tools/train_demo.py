@@ -299,7 +299,7 @@ def main():
     right, drawings, captions = write_test(model, options.tests)
     Image.fromarray(drawings[0]).save(options.examples / "scene.png", optimize=True)
     print(f"{100 * right:.1f} % of {UNSEEN} unseen drawings have the right caption of {len(CAPTIONS)} on top")
-    print("scene.png: " + " ".join(CAPTIONS[captions[0]]))
+    (options.examples / "scene.txt").write_text(" ".join(CAPTIONS[captions[0]]) + "\n")
 
 
 if __name__ == "__main__":
