@@ -168,6 +168,23 @@ static inline float clf_group_sum(local float *part, float v)
     return sum;
 }
 
+/* The largest over the items of a group, NaN left out; as clf_group_sum. */
+static inline float clf_group_max(local float *part, float v)
+{
+    const uint i = get_local_id(0);
+
+    part[i] = v;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (uint n = CLF_NORM_WG / 2; n > 0; n /= 2) {
+        if (i < n)
+            part[i] = fmax(part[i], part[i + n]);
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    const float most = part[0];
+    barrier(CLK_LOCAL_MEM_FENCE); /* the next one overwrites part */
+    return most;
+}
+
 /* ---- rows: where row r of a tensor begins; clf_rows is in clf_shared.h ---- */
 
 static inline ulong clf_row(clf_rows X, ulong r)

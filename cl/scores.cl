@@ -129,23 +129,6 @@ kernel void clf_scores_simd(global const float *x, clf_rows X, float scale, floa
     }
 }
 
-/* The largest of the items' values; all items call it. */
-static float clf_scores_group_max(local float *part, float v)
-{
-    const uint i = get_local_id(0);
-
-    part[i] = v;
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (uint n = CLF_NORM_WG / 2; n > 0; n /= 2) {
-        if (i < n)
-            part[i] = fmax(part[i], part[i + n]);
-        barrier(CLK_LOCAL_MEM_FENCE);
-    }
-    const float most = part[0];
-    barrier(CLK_LOCAL_MEM_FENCE); /* the next one overwrites part */
-    return most;
-}
-
 CLF_GROUP_OF(CLF_NORM_WG) kernel void clf_scores_tile(global const float *x, clf_rows X, float scale, float bias, ulong R,
                                                       uint C, uint has_logits, global float *logits, clf_rows L,
                                                       uint has_scores, global float *scores, clf_rows S)
@@ -160,7 +143,7 @@ CLF_GROUP_OF(CLF_NORM_WG) kernel void clf_scores_tile(global const float *x, clf
 
         for (uint c = i; c < C; c += CLF_NORM_WG)
             most = fmax(most, clf_scores_logit(x, xr, scale, bias, has_logits, logits, lr, has_scores, scores, sr, c));
-        most = clf_scores_group_max(part, most);
+        most = clf_group_max(part, most);
         if (!CLF_SIGMOID)
             for (uint c = i; has_scores && c < C; c += CLF_NORM_WG) {
                 const float e = exp(scores[sr + c] - most);

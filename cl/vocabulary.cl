@@ -109,23 +109,6 @@ kernel void clf_vocabulary_softmax_simd(global float *x, clf_rows X, global floa
     }
 }
 
-/* The largest over the items of a group; all items call it and get the same bits.  part: CLF_NORM_WG floats. */
-static float clf_vocabulary_group_most(local float *part, float v)
-{
-    const uint i = get_local_id(0);
-
-    part[i] = v;
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (uint n = CLF_NORM_WG / 2; n > 0; n /= 2) {
-        if (i < n)
-            part[i] = fmax(part[i], part[i + n]);
-        barrier(CLK_LOCAL_MEM_FENCE);
-    }
-    const float most = part[0];
-    barrier(CLK_LOCAL_MEM_FENCE); /* the next one overwrites part */
-    return most;
-}
-
 CLF_GROUP_OF(CLF_NORM_WG) kernel void clf_vocabulary_softmax_tile(global float *x, clf_rows X, global float *state,
                                                                   ulong s0, ulong R, uint V, uint C, uint first,
                                                                   global float *y, clf_rows Y)
@@ -141,7 +124,7 @@ CLF_GROUP_OF(CLF_NORM_WG) kernel void clf_vocabulary_softmax_tile(global float *
 
         for (uint v = i; v < V; v += CLF_NORM_WG)
             most = fmax(most, x[xr + v]);
-        most = clf_vocabulary_group_most(part, most); /* behind its barriers all items have read the state */
+        most = clf_group_max(part, most); /* behind its barriers all items have read the state */
         const float origin = clf_vocabulary_origin(most), factor = exp(before - origin);
         for (uint v = i; v < V; v += CLF_NORM_WG) {
             const float e = exp(x[xr + v] - origin);

@@ -67,7 +67,7 @@ static inline clf_picture_processor clf_picture_processor_default(void)
 /**
  * The processor of a checkpoint: preprocessor_config.json in the folder (or beside the file) `checkpoint`, over what the
  * family does by default: "clip" (shortest edge 224, bicubic, crop 224), "siglip" (224 x 224, bicubic), clfusion's own
- * "early_fusion" and "relevance" (as it is, from 0 to 1).
+ * "early_fusion" (as it is, from 0 to 1).
  * checkpoint NULL: the defaults.  *p is the default after an error: CLF_IO, CLF_BAD_FILE (not JSON, or a value breaks
  * its rule), CLF_UNSUPPORTED (neither file nor defaults; another filter or kind of size), CLF_OUT_OF_MEMORY.
  */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <clfusion/context.h>
+#include <clfusion/stream.h>
 #include <clfusion/keep_best.h>
 
 CLF_BEGIN_DECLS
@@ -63,6 +64,13 @@ CLF_API void clf_retrieval_destroy(clf_retrieval *r); /* takes NULL */
  */
 CLF_API CLF_MUST_USE clf_status clf_retrieval_search(clf_retrieval *r, clf_host_tensor queries, int64_t k,
                                                      float *values, int64_t *indices, clf_error *err);
+
+/**
+ * The two queues, for clf_stream_profile after a search with `profiling`: uploads of blocks, NULL where they are read in
+ * place, and products with their selection.  They belong to the retrieval; the next search forgets times not asked for.
+ */
+CLF_API clf_stream *clf_retrieval_uploads(clf_retrieval *r);
+CLF_API clf_stream *clf_retrieval_products(clf_retrieval *r);
 
 CLF_END_DECLS
 

@@ -4,7 +4,9 @@
 #include <inttypes.h>
 
 #include "core/error.h"
+#include "core/shape.h"
 #include "core/text.h"
+#include "fusion/place.h"
 #include "fusion/sincos.h"
 
 static clf_status square_grid(const clf_call *call, clf_tensor vision, clf_grid *grid, clf_error *err)
@@ -63,4 +65,26 @@ bool clf_grid_shared(const clf_call *call, clf_tensor vision, size_t port, clf_g
         if (sides[2 * b] != sides[0])
             return false; /* with as many tokens, other rows are other columns */
     return true;
+}
+
+void clf_grid_forward(clf_stream *s, const clf_call *call, const void *module, clf_tensor vision, size_t port,
+                      clf_grid_run *run, clf_tensor tokens)
+{
+    clf_tensor y = tokens;
+    clf_grid grid;
+
+    if (vision.dim[0] == 0)
+        return;
+    if (y.dtype != CLF_F32 && y.dtype != vision.dtype)
+        y = clf_scratch(s, CLF_F32, clf_tensor_dims(y));
+    if (clf_grid_shared(call, vision, port, &grid)) {
+        run(s, module, vision, grid, y);
+    } else {
+        for (int64_t b = 0; b < vision.dim[0]; b++) {
+            (void)clf_grid_of(call, vision, port, b, &grid, NULL); /* it has passed `shape` */
+            run(s, module, clf_slice(s, vision, 0, b, 1), grid, clf_slice(s, y, 0, b, 1));
+        }
+    }
+    if (y.dtype != tokens.dtype)
+        clf_place(s, y, tokens);
 }

@@ -27,4 +27,12 @@ clf_status clf_grid_divided(const clf_call *call, clf_tensor vision, size_t port
  * passed clf_grid_of. */
 bool clf_grid_shared(const clf_call *call, clf_tensor vision, size_t port, clf_grid *grid);
 
+/* Pictures [B, N, C] of one grid through a module, into y [B, M, ..]. */
+typedef void clf_grid_run(clf_stream *s, const void *module, clf_tensor vision, clf_grid grid, clf_tensor y);
+
+/* All pictures in one go where they share a grid, else one by one, into `tokens`.  `run` gives f32 or the type of vision;
+ * the call has passed clf_grid_of. */
+void clf_grid_forward(clf_stream *s, const clf_call *call, const void *module, clf_tensor vision, size_t port,
+                      clf_grid_run *run, clf_tensor tokens);
+
 #endif

@@ -8,7 +8,6 @@
 #include <inttypes.h>
 
 #include "core/alloc.h"
-#include "fusion/place.h"
 #include "models/grid.h"
 #include "models/registry.h"
 #include "runtime/op.h"
@@ -43,27 +42,16 @@ static clf_status shape(const void *module, clf_call *call, clf_error *err)
     return clf_letters_bind(&call->letters, call->family, "M", M, "grid", err);
 }
 
-static void forward(clf_stream *s, const void *module, const clf_call *call)
+static void run(clf_stream *s, const void *module, clf_tensor vision, clf_grid grid, clf_tensor y)
 {
     const clf_conv_model *m = module;
-    const clf_tensor vision = call->in[VISION], tokens = call->out[TOKENS];
-    clf_tensor y = tokens;
-    clf_grid grid;
 
-    if (vision.dim[0] == 0)
-        return;
-    if (y.dtype != CLF_F32 && y.dtype != vision.dtype)
-        y = clf_scratch(s, CLF_F32, clf_tensor_dims(y));
-    if (clf_grid_shared(call, vision, GRID, &grid)) {
-        clf_conv_compress_forward(s, m->compress, vision, grid, y);
-    } else {
-        for (int64_t b = 0; b < vision.dim[0]; b++) {
-            (void)clf_grid_of(call, vision, GRID, b, &grid, NULL); /* it has passed `shape` */
-            clf_conv_compress_forward(s, m->compress, clf_slice(s, vision, 0, b, 1), grid, clf_slice(s, y, 0, b, 1));
-        }
-    }
-    if (y.dtype != tokens.dtype)
-        clf_place(s, y, tokens);
+    clf_conv_compress_forward(s, m->compress, vision, grid, y);
+}
+
+static void forward(clf_stream *s, const void *module, const clf_call *call)
+{
+    clf_grid_forward(s, call, module, call->in[VISION], GRID, run, call->out[TOKENS]);
 }
 
 static uint64_t flop(const void *module, const clf_call *call)

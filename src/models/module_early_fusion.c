@@ -54,9 +54,16 @@ static void give_mask(clf_stream *s, const clf_call *call)
     clf_free(values);
 }
 
-static void give_vision(clf_stream *s, const clf_early_fusion_model *m, const clf_call *call, clf_tensor tokens)
+/* The module writes f32: into the output itself, or into scratch that hand_over converts. */
+static clf_tensor made_in(clf_stream *s, clf_tensor wanted)
 {
-    clf_early_fusion_vision(s, m->fusion, call->in[VISION], tokens);
+    return wanted.dtype == CLF_F32 ? wanted : clf_scratch(s, CLF_F32, clf_tensor_dims(wanted));
+}
+
+static void hand_over(clf_stream *s, clf_tensor made, clf_tensor wanted)
+{
+    if (made.dtype != wanted.dtype)
+        clf_place(s, made, wanted);
 }
 
 static void give_text(clf_stream *s, const clf_early_fusion_model *m, const clf_call *call, clf_tensor words)
@@ -71,29 +78,16 @@ static void fuse(clf_stream *s, const clf_early_fusion_model *m, const clf_call 
 {
     const clf_tensor fused = call->out[FUSED], tokens = call->out[TOKENS], hidden = call->out[HIDDEN];
     const int64_t N = clf_letters_find(&call->letters, "N")->value;
-    const clf_tensor whole = fused.dtype == CLF_F32 ? fused : clf_scratch(s, CLF_F32, clf_tensor_dims(fused));
+    const clf_tensor whole = made_in(s, fused);
     const clf_tensor left = clf_slice(s, whole, 1, 0, N), right = clf_slice(s, whole, 1, N, whole.dim[1] - N);
 
-    give_vision(s, m, call, left);
+    clf_early_fusion_vision(s, m->fusion, call->in[VISION], left);
     give_text(s, m, call, right);
     if (clf_present(tokens))
         clf_place(s, left, tokens);
     if (clf_present(hidden))
         clf_place(s, right, hidden);
-    if (fused.dtype != CLF_F32)
-        clf_place(s, whole, fused);
-}
-
-/* One side, which may be wanted in another type. */
-static void give_side(clf_stream *s, const clf_early_fusion_model *m, const clf_call *call,
-                      void (*give)(clf_stream *, const clf_early_fusion_model *, const clf_call *, clf_tensor),
-                      clf_tensor wanted)
-{
-    const clf_tensor side = wanted.dtype == CLF_F32 ? wanted : clf_scratch(s, CLF_F32, clf_tensor_dims(wanted));
-
-    give(s, m, call, side);
-    if (wanted.dtype != CLF_F32)
-        clf_place(s, side, wanted);
+    hand_over(s, whole, fused);
 }
 
 static void forward(clf_stream *s, const void *module, const clf_call *call)
@@ -107,10 +101,18 @@ static void forward(clf_stream *s, const void *module, const clf_call *call)
         fuse(s, m, call);
         return;
     }
-    if (clf_present(tokens))
-        give_side(s, m, call, give_vision, tokens);
-    if (clf_present(hidden))
-        give_side(s, m, call, give_text, hidden);
+    if (clf_present(tokens)) {
+        const clf_tensor made = made_in(s, tokens);
+
+        clf_early_fusion_vision(s, m->fusion, call->in[VISION], made);
+        hand_over(s, made, tokens);
+    }
+    if (clf_present(hidden)) {
+        const clf_tensor made = made_in(s, hidden);
+
+        give_text(s, m, call, made);
+        hand_over(s, made, hidden);
+    }
 }
 
 static uint64_t flop(const void *module, const clf_call *call)

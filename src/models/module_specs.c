@@ -271,19 +271,6 @@ static const clf_module_spec specs[] = {
       .options = { REQUIRED("vision_dim", "Dv"), REQUIRED("vocab_size", "V"), REQUIRED("llm_dim", "Dt") },
       .tensors = { ONE("head.weight", "[V, Dv]"), ONE("table.weight", "[V, Dt]") } },
 
-    { .module = "relevance",
-      .options = { REQUIRED("query_dim", "Q") },
-      .tensors = { ONE("participatory_scorer.texture_proj.0.weight", "[64, 13, 1, 1]"),
-                   ONE("participatory_scorer.texture_proj.0.bias", "[64]"),
-                   ONE("participatory_scorer.texture_proj.2.weight", "[Q, 64, 1, 1]"),
-                   ONE("participatory_scorer.texture_proj.2.bias", "[Q]"),
-                   ONE("balancer.weight_predictor.0.weight", "[128, 9 + Q]"),
-                   ONE("balancer.weight_predictor.0.bias", "[128]"),
-                   ONE("balancer.weight_predictor.2.weight", "[128, 128]"),
-                   ONE("balancer.weight_predictor.2.bias", "[128]"),
-                   ONE("balancer.weight_predictor.4.weight", "[3, 128]"),
-                   ONE("balancer.weight_predictor.4.bias", "[3]") } },
-
     /* Without weights. */
     { .module = "adaptive_avg_pool" },
     { .module = "pixel_shuffle" },

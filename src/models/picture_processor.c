@@ -52,7 +52,6 @@ static const struct {
     { "clip", clip },
     { "siglip", siglip },
     { "early_fusion", unit },
-    { "relevance", unit },
 };
 
 static bool default_of(const char *family, clf_picture_processor *p)

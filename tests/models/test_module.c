@@ -30,7 +30,6 @@ static const struct {
     { "pixel_shuffle", { "factor=2" } },
     { "unfold_merge", { "factor=2" } },
     { "visual_vocabulary", { "vision_dim=5", "vocab_size=30", "llm_dim=7", "mode=softmax" } },
-    { "relevance", { "query_dim=8" } },
     { "top_k", { "k=3" } },
     { "query_aware", { "k=3" } },
     { "token_merge", { "r=2" } },
