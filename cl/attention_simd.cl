@@ -11,13 +11,14 @@
  * depend on what it sees alone.  A hidden key has p = 0; 0 times a finite v changes no sum, and where v is not finite
  * the lanes that do not see it are selected away.  A tile that no lane sees is skipped. */
 
-#define W CLF_ROW_VECTORS /* 1 or 2 */
+#define W CLF_ROW_VECTORS /* 1 to 6, or to 4 of fewer than 16 lanes */
 #define LANES (W * CLF_VEC)
 #define TILE 32 /* `sum` is read and written once a tile; 16 and 64 keys were slower on Zen 5 */
+/* Sums in registers: two units of latency 4 need 8; x86 has 32 registers of 16 lanes, 16 of fewer. */
 #if CLF_VEC == 16
-#define STEP (16 / W) /* 16 sums of 32 registers; two units of latency 4 need 8 */
+#define STEP (W == 1 ? 16 : W <= 3 ? 8 : 4)
 #else
-#define STEP (8 / W) /* 8 of 16 */
+#define STEP (W == 1 ? 8 : W <= 3 ? 4 : 2)
 #endif
 
 #define EACH_W _Pragma("unroll") for (uint w = 0; w < W; w++)
@@ -55,15 +56,9 @@ typedef struct __attribute__((packed, aligned(4))) {
 #define CLF_SPACE(t) CLF_PASTE(CLF_SPACE_, CLF_PASTE(CLF_IN_PLACE_, t))
 #define CLF_READY(t) CLF_PASTE(CLF_READY_, CLF_PASTE(CLF_IN_PLACE_, t))
 #define K_SPACE CLF_SPACE(CLF_K)
-#if W == 1 /* few rows use a value: moving it costs more than rows of v that meet in a set of the cache */
 #define V_SPACE CLF_SPACE(CLF_V)
-#define V_READY CLF_READY(CLF_V)
-#else
-#define V_SPACE private
-#define V_READY CLF_READY_0
-#endif
 CLF_READY(CLF_K)(clf_attention_keys, CLF_K)
-V_READY(clf_attention_values, CLF_V)
+CLF_READY(CLF_V)(clf_attention_values, CLF_V)
 
 /* Four numbers side by side as f32. */
 #define CLF_FOUR(t, x, at)                                                                                             \
@@ -244,23 +239,26 @@ static inline clf_fv clf_attention_base(clf_fv top)
 /* Scores become weights; the largest score and the total follow.  factor: by how much earlier sums shrink. */
 static inline void clf_attention_softmax(uint count, clf_fv *s, clf_fv *top, clf_fv *total, clf_fv *factor)
 {
+    clf_fv now[W], base[W], sum[W];
+
+    EACH_W now[w] = top[w];
+    for (uint j = 0; j < count; j++)
+        EACH_W now[w] = s[j * W + w] > now[w] ? s[j * W + w] : now[w];
     EACH_W
     {
-        clf_fv now = top[w], sum = total[w];
-
-        for (uint j = 0; j < count; j++)
-            now = s[j * W + w] > now ? s[j * W + w] : now;
-        const clf_fv base = clf_attention_base(now);
-        factor[w] = clf_attention_exp2(top[w] - base);
-        sum *= factor[w];
-        for (uint j = 0; j < count; j++) {
-            const clf_fv p = clf_attention_exp2(s[j * W + w] - base);
-            sum += p;
+        base[w] = clf_attention_base(now[w]);
+        factor[w] = clf_attention_exp2(top[w] - base[w]);
+        sum[w] = total[w] * factor[w];
+        top[w] = now[w];
+    }
+    for (uint j = 0; j < count; j++)
+        EACH_W
+        {
+            const clf_fv p = clf_attention_exp2(s[j * W + w] - base[w]);
+            sum[w] += p;
             s[j * W + w] = p;
         }
-        top[w] = now;
-        total[w] = sum;
-    }
+    EACH_W total[w] = sum[w];
 }
 
 static inline uint clf_attention_end(uint rules, uint K, global const int *lengths, ulong l, long causal_offset, uint i)

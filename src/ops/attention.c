@@ -11,6 +11,7 @@
 #include "runtime/context.h"
 
 #define CLF_OP "attention"
+#define ITEMS_A_UNIT 4
 
 typedef struct sizes {
     int64_t B, Q, K, H, Hk, D, E;
@@ -306,6 +307,26 @@ typedef struct attention_kernel {
     uint64_t items;
 } attention_kernel;
 
+/* Vectors of query rows that an item of the CPU kernel takes, W: what it reads of k and v serves all of them.  An item's
+ * time goes as 2 W + 1, and each compute unit wants some items.  docs/decisions.md, "Attention". */
+static int64_t row_vectors(const clf_context *ctx, int64_t rows, int64_t heads)
+{
+    const int64_t most = ctx->vector_width == 16 ? 6 : 4; /* by the number of registers */
+    const int64_t vectors = (int64_t)clf_div_up((uint64_t)rows, (uint64_t)ctx->vector_width);
+    const int64_t wanted = ITEMS_A_UNIT * (int64_t)ctx->info.compute_units;
+    int64_t best = 1, least = INT64_MAX;
+
+    for (int64_t W = 1; W <= most; W++) {
+        const int64_t blocks = (int64_t)clf_div_up((uint64_t)vectors, (uint64_t)W);
+
+        if ((W == 1 || blocks * heads >= wanted) && blocks * (2 * W + 1) <= least) {
+            least = blocks * (2 * W + 1);
+            best = W;
+        }
+    }
+    return best;
+}
+
 static attention_kernel kernel_for(clf_stream *s, sizes n, clf_dtype q, clf_dtype k, clf_dtype v, clf_dtype y)
 {
     const int64_t vec = clf_stream_context(s)->vector_width, rows = n.H / n.Hk * n.Q;
@@ -314,7 +335,7 @@ static attention_kernel kernel_for(clf_stream *s, sizes n, clf_dtype q, clf_dtyp
     const size_t length = strlen(c.options.text);
 
     if (clf_op_kernels(s) == CLF_KERNELS_SIMD) {
-        const int64_t vectors = rows <= vec ? 1 : 2;
+        const int64_t vectors = row_vectors(clf_stream_context(s), rows, n.B * n.Hk);
 
         c.program = "attention_simd";
         c.entry = "clf_attention_simd_rows";
