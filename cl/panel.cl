@@ -9,10 +9,10 @@
  * vectors of w and MR broadcasts of x for 2 MR fused multiply-adds.  x is read where it lies: a broadcast costs the same
  * from MR rows as from one packed panel, and a cache line of each row serves 16 steps.
  *
- * An item is one tile, and rows are the fast dimension: neighbours share a panel of w, which stays in the second-level
- * cache.  Or it is a batch of tiles one below the other, and columns are the fast dimension (`across`): the item takes a
- * block of w through all its tiles, from the first-level cache, while their sums wait in private memory; neighbours share
- * rows of x, which stay in the second-level cache.
+ * An item is a batch of tiles one below the other, and columns are the fast dimension (`across`): the item takes a block
+ * of w through all its tiles, while their sums wait in private memory if there are more blocks; neighbours share rows of
+ * x.  A block of w and of these rows stay in the second-level cache.  Where such items would be too few, one is a single
+ * tile, and rows are the fast dimension: neighbours share a panel of w.
  *
  * Weights come from memory while the units multiply: each tile fetches its share of what is next, the next panel, or the
  * next block.  Both lie right behind: panels and blocks follow each other in w.
@@ -80,6 +80,15 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
 #define CLF_PANEL_COLUMN (across * (uint)get_global_id(0) + (1 - across) * (uint)get_global_id(1))
 #define CLF_PANEL_ROW (across * (uint)get_global_id(1) + (1 - across) * (uint)get_global_id(0))
 
+/* A whole tile without an activation goes from the registers to y. */
+#define CLF_PANEL_STORE(MR)                                                                                            \
+    _Pragma("unroll") for (uint i = 0; i < (MR); i++)                                                                  \
+    {                                                                                                                  \
+        const clf_fv v[2] = { sum[2 * i] + b0, sum[2 * i + 1] + b1 };                                                  \
+        const ulong row = (ulong)p * (MR) + i;                                                                         \
+        clf_panel_store_row(v, NR, has_residual, scale, r, clf_row(R, row) + n, y, clf_row(Y, row) + n);               \
+    }
+
 /* `ahead` are the bytes to fetch, `bytes` of them for each k of each tile: one tile alone has two cache lines of f32 for
  * each k, hence two hints.  Rows of the last tile past M repeat the last row, unstored. */
 #define CLF_PANEL_RUN(MR)                                                                                              \
@@ -89,6 +98,9 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
         const uint first = CLF_PANEL_ROW * batch, last = min(first + batch, tiles);                                    \
         const uint sharers = across ? last - first : tiles, place = across ? 0 : first;                                \
         const uint bytes = (NR * sizeof(*w) + sharers - 1) / sharers;                                                  \
+        const uint plain = act == CLF_ACT_NONE && n + NR <= N ? M / (MR) : 0; /* tiles before it */                    \
+        const clf_fv b0 = plain && has_bias ? CLF_VLOAD(bias + bias_at + n) : (clf_fv)(0.0f);                          \
+        const clf_fv b1 = plain && has_bias ? CLF_VLOAD(bias + bias_at + n + CLF_VEC) : (clf_fv)(0.0f);                \
         clf_fv tile[CLF_PANEL_BATCH][2 * (MR)];                                                                        \
                                                                                                                        \
         w += w_at + (ulong)n * K;                                                                                      \
@@ -114,10 +126,13 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
                         sum[2 * i + 1] = CLF_FMA((clf_fv)(from[i][k]), w1, sum[2 * i + 1]);                            \
                     }                                                                                                  \
                 }                                                                                                      \
-                _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) tile[p - first][i] = sum[i];                     \
+                if (end == K && p < plain)                                                                             \
+                    CLF_PANEL_STORE(MR)                                                                                \
+                else                                                                                                   \
+                    _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) tile[p - first][i] = sum[i];                 \
             }                                                                                                          \
         }                                                                                                              \
-        for (uint p = first; p < last; p++)                                                                            \
+        for (uint p = max(first, plain); p < last; p++)                                                                \
             clf_panel_finish(tile[p - first], p * (MR), min((uint)(MR), M - p * (MR)), n, min((uint)NR, N - n),        \
                              has_bias ? bias + bias_at : 0, act, has_residual, scale, r, R, y, Y);                     \
     }
@@ -157,6 +172,9 @@ kernel void clf_panel_mr1(CLF_PANEL_ARGUMENTS)
 }
 
 CLF_PANEL_RUN(4)
+CLF_PANEL_RUN(5)
+CLF_PANEL_RUN(6)
+CLF_PANEL_RUN(7)
 CLF_PANEL_RUN(8)
 
 /* The reference: each output of the tile by itself, from the same panels; `height` is MR. */

@@ -12,13 +12,11 @@
 
 #define CLF_OP "linear"
 
-/* An item with tiles one below the other: at most so many, and so many steps of k at a time (16 KiB of f32).  For few
- * rows, when so many items are left for each compute unit; for any number, when the panels of w are so many.
- * docs/decisions.md, "few rows" and "wide weights". */
+/* An item has tiles one below the other, at most TILES, and takes at most STEPS of k at a time (128 KiB of f32), when so
+ * many items are left for each compute unit.  docs/decisions.md, "batches of tiles". */
 #define TILES 12
-#define STEPS 128
+#define STEPS 1024
 #define ITEMS_A_UNIT 4
-#define WIDE 64
 
 static int64_t panel_width(const clf_context *ctx)
 {
@@ -71,12 +69,23 @@ static clf_status panel_pack(clf_context *ctx, const clf_gemm_host *host, clf_ge
     return clf_stage_weight(ctx, host, NR, (int64_t)elements, pack_rows_of_weight, w, err);
 }
 
-/* Tile height by the number of rows: docs/decisions.md, "tile heights". */
+/* Tile height by the number of rows: a tile takes as long as its height and 1.5 rows more.  docs/decisions.md, "tile
+ * heights". */
 static int64_t tile_height(int64_t rows)
 {
+    int64_t best = 4, least = INT64_MAX;
+
     if (rows == 1)
         return 1;
-    return rows <= 4 ? 4 : 8;
+    for (int64_t MR = 4; MR <= 8; MR++) {
+        const int64_t time = (int64_t)clf_div_up((uint64_t)rows, (uint64_t)MR) * (2 * MR + 3);
+
+        if (time <= least) {
+            least = time;
+            best = MR;
+        }
+    }
+    return best;
 }
 
 /* Kernel, work-groups, and the work of an item. */
@@ -90,11 +99,18 @@ typedef struct launch_plan {
 /* Tiles that an item of the CPU kernels takes. */
 static uint64_t batch_of(const clf_context *ctx, uint64_t rows, uint64_t columns)
 {
-    const uint64_t most = most_tiles(ctx);
+    const uint64_t fewest = clf_div_up(rows, most_tiles(ctx));
+    const uint64_t enough = clf_div_up(ITEMS_A_UNIT * (uint64_t)ctx->info.compute_units, columns);
 
-    if (rows <= most && columns >= ITEMS_A_UNIT * (uint64_t)ctx->info.compute_units)
-        return rows;
-    return columns >= WIDE ? clf_div_up(rows, clf_div_up(rows, most)) : 1;
+    return clf_div_up(rows, CLF_MIN(CLF_MAX(fewest, enough), rows));
+}
+
+static const char *entry_of(int64_t MR)
+{
+    static const char *const entries[] = { "clf_panel_mr4", "clf_panel_mr5", "clf_panel_mr6", "clf_panel_mr7",
+                                           "clf_panel_mr8" };
+
+    return MR == 1 ? "clf_panel_mr1" : entries[MR - 4];
 }
 
 static launch_plan plan_of(const clf_stream *s, int64_t M, int64_t MR, const clf_gemm_weight *w)
@@ -109,7 +125,7 @@ static launch_plan plan_of(const clf_stream *s, int64_t M, int64_t MR, const clf
         p.entry = "clf_panel_ref";
         return p;
     }
-    p.entry = MR == 1 ? "clf_panel_mr1" : MR == 4 ? "clf_panel_mr4" : "clf_panel_mr8";
+    p.entry = entry_of(MR);
     if (MR == 1) {
         p.groups[1] = clf_div_up(columns, CLF_PANEL_SPAN(clf_dtype_bytes(w->storage)));
     } else if (batch > 1) {
@@ -117,7 +133,7 @@ static launch_plan plan_of(const clf_stream *s, int64_t M, int64_t MR, const clf
         p.groups[1] = clf_div_up(rows, batch);
         p.across = true;
         p.batch = (uint32_t)batch;
-        p.block = STEPS;
+        p.block = CLF_MIN((uint32_t)w->K, STEPS);
     }
     return p;
 }
