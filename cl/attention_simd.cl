@@ -13,7 +13,7 @@
 
 #define W CLF_ROW_VECTORS /* 1 to 6, or to 4 of fewer than 16 lanes */
 #define LANES (W * CLF_VEC)
-#define TILE 32 /* `sum` is read and written once a tile; 16 and 64 keys were slower on Zen 5 */
+#define TILE 64 /* `sum` is read and written once a tile */
 /* Sums in registers: two units of latency 4 need 8; x86 has 32 registers of 16 lanes, 16 of fewer. */
 #if CLF_VEC == 16
 #define STEP (W == 1 ? 16 : W <= 3 ? 8 : 4)
@@ -64,30 +64,36 @@ CLF_READY(CLF_V)(clf_attention_values, CLF_V)
 #define CLF_FOUR(t, x, at)                                                                                             \
     (float4)(CLF_LOAD(t)(x, at), CLF_LOAD(t)(x, (at) + 1), CLF_LOAD(t)(x, (at) + 2), CLF_LOAD(t)(x, (at) + 3))
 
-/* Fetches `count` rows, which may lie pages apart: no hardware follows them.  Keys of the next tile come while this one's
- * are used, values while the scores are made. */
-#define CLF_ATTENTION_FETCH(x, step, count, width)                                                                     \
-    do {                                                                                                               \
-        for (uint i = 0; i < (count); i++)                                                                             \
-            for (uint c = 0; c < (width); c += 64 / sizeof(*(x)))                                                      \
-                CLF_FETCH((x) + i * (step) + c);                                                                       \
-    } while (0)
+/* Rows to fetch, which may lie pages apart: no hardware follows them. */
+typedef struct {
+    global const CLF_TYPE(CLF_K) *k;
+    global const CLF_TYPE(CLF_V) *v;
+    ulong kt, vt;
+} clf_attention_ahead;
 
-/* s[i] = <k[i], asked> for STEP keys; those from `count` on repeat the last. */
+/* s[i] = <k[i], asked> for STEP keys; those from `count` on repeat the last.  STEP rows of `ahead` are fetched, a few
+ * cache lines at a time: more would wait for each other. */
 static inline void clf_attention_dot(K_SPACE const float *k, ulong step, uint count, uint D, const clf_fv *asked,
-                                     clf_fv *s)
+                                     clf_attention_ahead ahead, clf_fv *s)
 {
     K_SPACE const float *row[STEP];
     clf_fv dot[STEP * W];
 
     EACH_STEP row[i] = k + min(i, count - 1) * step;
     EACH_SUM dot[i] = 0.0f;
-    for (uint d = 0; d < D; d++, asked += W)
+    for (uint line = 0; line < D; line += 16) {
         EACH_STEP
         {
-            const clf_fv a = row[i][d];
-            EACH_W dot[i * W + w] = CLF_FMA(a, asked[w], dot[i * W + w]);
+            CLF_FETCH(ahead.k + i * ahead.kt + line);
+            CLF_FETCH(ahead.v + i * ahead.vt + line);
         }
+        for (uint d = line; d < min(line + 16, D); d++, asked += W)
+            EACH_STEP
+            {
+                const clf_fv a = row[i][d];
+                EACH_W dot[i * W + w] = CLF_FMA(a, asked[w], dot[i * W + w]);
+            }
+    }
     EACH_SUM s[i] = dot[i];
 }
 
@@ -209,15 +215,17 @@ static inline bool clf_attention_bias(const clf_attention_block *x, uint j0, uin
     return any(seen);
 }
 
-/* Scores of `count` keys from k on, in units of log 2. */
-static inline void clf_attention_score(global const CLF_TYPE(CLF_K) *k, ulong kt, uint count, uint D,
-                                       const clf_fv *asked, bool partial, const clf_fv *bias, float *room, clf_fv *s)
+/* Scores of `count` keys from k on, in units of log 2.  Fetches their values, from v on, and the keys of the next tile. */
+static inline void clf_attention_score(global const CLF_TYPE(CLF_K) *k, ulong kt, global const CLF_TYPE(CLF_V) *v,
+                                       ulong vt, uint count, uint D, const clf_fv *asked, bool partial,
+                                       const clf_fv *bias, float *room, clf_fv *s)
 {
     for (uint j = 0; j < count; j += STEP) {
         const uint some = min((uint)STEP, count - j);
+        const clf_attention_ahead ahead = { k + (j + TILE) * kt, v + j * vt, kt, vt };
         ulong step = kt;
         K_SPACE const float *rows = clf_attention_keys(k + j * kt, &step, some, D, room);
-        clf_attention_dot(rows, step, some, D, asked, s + j * W);
+        clf_attention_dot(rows, step, some, D, asked, ahead, s + j * W);
     }
     if (partial)
         for (uint i = 0; i < count * W; i++)
@@ -322,7 +330,8 @@ static inline bool clf_attention_uniform(uint rules, float total, int group)
 
 /* The weights of the block, once the largest scores and the totals are known. */
 static inline void clf_attention_store_weights(const clf_attention_block *x, uint own, uint K, uint D,
-                                               global const CLF_TYPE(CLF_K) *k, ulong kt, global const float *mask,
+                                               global const CLF_TYPE(CLF_K) *k, ulong kt,
+                                               global const CLF_TYPE(CLF_V) *v, ulong vt, global const float *mask,
                                                global const int *groups, const clf_fv *asked, const clf_fv *top,
                                                const clf_fv *total, float *room, clf_fv *bias, clf_fv *s,
                                                global float *weights)
@@ -331,7 +340,7 @@ static inline void clf_attention_store_weights(const clf_attention_block *x, uin
         const uint count = min((uint)TILE, K - j0);
 
         clf_attention_bias(x, j0, count, mask, groups, bias);
-        clf_attention_score(k + j0 * kt, kt, count, D, asked, true, bias, room, s);
+        clf_attention_score(k + j0 * kt, kt, v + j0 * vt, vt, count, D, asked, true, bias, room, s);
         for (uint lane = 0; lane < own; lane++) {
             const float all = ((const float *)total)[lane];
             const bool uniform = clf_attention_uniform(x->rules, all, ((const int *)x->group)[lane]);
@@ -432,9 +441,7 @@ kernel void clf_attention_simd_rows(CLF_ATTENTION_ARGUMENTS)
 
             if (partial && !clf_attention_bias(&x, j0, count, mask, groups, bias))
                 continue;
-            CLF_ATTENTION_FETCH(keys + (j0 + count) * kt, kt, min((uint)TILE, x.most - j0 - count), D);
-            CLF_ATTENTION_FETCH(values + j0 * vt, vt, count, E);
-            clf_attention_score(keys + j0 * kt, kt, count, D, asked, partial, bias, room, s);
+            clf_attention_score(keys + j0 * kt, kt, values + j0 * vt, vt, count, D, asked, partial, bias, room, s);
             clf_attention_softmax(count, s, top, total, factor);
             V_SPACE const float *rows_of_v = clf_attention_values(values + j0 * vt, &step, count, E, room);
             if (partial && !clf_attention_finite(rows_of_v, step, count, E))
@@ -446,7 +453,7 @@ kernel void clf_attention_simd_rows(CLF_ATTENTION_ARGUMENTS)
         if (rules & (CLF_ATTENTION_UNIFORM | CLF_ATTENTION_UNIFORM_BUT_0))
             clf_attention_store_uniform(&x, own, E, K, total, values, vt, y, room);
         if (rules & CLF_ATTENTION_WEIGHTS)
-            clf_attention_store_weights(&x, own, K, D, keys, kt, mask, groups, asked, top, total, room, bias, s,
+            clf_attention_store_weights(&x, own, K, D, keys, kt, values, vt, mask, groups, asked, top, total, room, bias, s,
                                         weights);
     }
 }
