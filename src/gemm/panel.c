@@ -12,10 +12,14 @@
 
 #define CLF_OP "linear"
 
-/* An item has tiles one below the other, at most TILES, and takes at most STEPS of k at a time (128 KiB of f32), when so
- * many items are left for each compute unit.  docs/decisions.md, "batches of tiles". */
+/* An item has tiles one below the other, when so many items are left for each compute unit.  Sums of whole rows of w stay
+ * in registers, so few tiles, whose rows of x the cache keeps, are best; where a row is longer than WHOLE its sums wait in
+ * private memory anyway, and more tiles mean fewer passes over w.  A block of x, of all tiles and as many steps of k as
+ * ROOM allows, takes half of a second-level cache of 1 MiB.  docs/decisions.md, "batches of tiles". */
+#define WHOLE 1024
 #define TILES 12
-#define STEPS 1024
+#define TILES_LONG 36
+#define ROOM (TILES_LONG * 384)
 #define ITEMS_A_UNIT 4
 
 static int64_t panel_width(const clf_context *ctx)
@@ -24,9 +28,11 @@ static int64_t panel_width(const clf_context *ctx)
 }
 
 /* Sums of many tiles fit into the private memory of a CPU's work-item; a GPU would take it from its global memory. */
-static uint64_t most_tiles(const clf_context *ctx)
+static uint64_t most_tiles(const clf_context *ctx, int64_t K)
 {
-    return ctx->info.kind == CLF_DEVICE_CPU ? TILES : 1;
+    if (ctx->info.kind != CLF_DEVICE_CPU)
+        return 1;
+    return K <= WHOLE ? TILES : TILES_LONG;
 }
 
 static clf_status panel_supports(clf_context *ctx, clf_error *err)
@@ -97,9 +103,9 @@ typedef struct launch_plan {
 } launch_plan;
 
 /* Tiles that an item of the CPU kernels takes. */
-static uint64_t batch_of(const clf_context *ctx, uint64_t rows, uint64_t columns)
+static uint64_t batch_of(const clf_context *ctx, uint64_t rows, uint64_t columns, int64_t K)
 {
-    const uint64_t fewest = clf_div_up(rows, most_tiles(ctx));
+    const uint64_t fewest = clf_div_up(rows, most_tiles(ctx, K));
     const uint64_t enough = clf_div_up(ITEMS_A_UNIT * (uint64_t)ctx->info.compute_units, columns);
 
     return clf_div_up(rows, CLF_MIN(CLF_MAX(fewest, enough), rows));
@@ -118,7 +124,7 @@ static launch_plan plan_of(const clf_stream *s, int64_t M, int64_t MR, const clf
     const clf_context *ctx = clf_stream_context(s);
     const uint64_t rows = clf_div_up((uint64_t)M, (uint64_t)MR);
     const uint64_t columns = clf_div_up((uint64_t)w->N, (uint64_t)panel_width(ctx));
-    const uint64_t batch = batch_of(ctx, rows, columns);
+    const uint64_t batch = batch_of(ctx, rows, columns, w->K);
     launch_plan p = { .groups = { rows, columns }, .batch = 1, .block = (uint32_t)w->K };
 
     if (clf_op_kernels(s) == CLF_KERNELS_REF) {
@@ -133,7 +139,7 @@ static launch_plan plan_of(const clf_stream *s, int64_t M, int64_t MR, const clf
         p.groups[1] = clf_div_up(rows, batch);
         p.across = true;
         p.batch = (uint32_t)batch;
-        p.block = CLF_MIN((uint32_t)w->K, STEPS);
+        p.block = CLF_MIN((uint32_t)w->K, ROOM / (uint32_t)batch);
     }
     return p;
 }
@@ -152,7 +158,7 @@ static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, con
     const int64_t MR = tile_height(M);
     const launch_plan p = plan_of(s, M, MR, w);
     clf_format(options.text, sizeof options.text, "-DCLF_W=%s -DCLF_Y=%s -DCLF_PANEL_BATCH=%u",
-               clf_dtype_name(w->storage), clf_dtype_name(y.dtype), (unsigned)most_tiles(ctx));
+               clf_dtype_name(w->storage), clf_dtype_name(y.dtype), (unsigned)most_tiles(ctx, INT64_MAX));
     const clf_kernel kernel = { .program = "panel",
                                 .entry = p.entry,
                                 .options = options.text,
