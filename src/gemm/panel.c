@@ -12,14 +12,14 @@
 
 #define CLF_OP "linear"
 
-/* An item has tiles one below the other, when so many items are left for each compute unit.  Sums of whole rows of w stay
- * in registers, so few tiles, whose rows of x the cache keeps, are best; where a row is longer than WHOLE its sums wait in
- * private memory anyway, and more tiles mean fewer passes over w.  A block of x, of all tiles and as many steps of k as
- * ROOM allows, takes half of a second-level cache of 1 MiB.  docs/decisions.md, "batches of tiles". */
+/* An item has tiles one below the other, when so many items are left for each compute unit.  Where a row of w is no
+ * longer than WHOLE its sums stay in registers, and few tiles are best, whose rows of x the cache keeps.  Sums over longer
+ * rows wait in private memory, STEPS of k at a time; there more tiles mean fewer passes over w.  docs/decisions.md,
+ * "batches of tiles". */
 #define WHOLE 1024
+#define STEPS 256
 #define TILES 12
 #define TILES_LONG 36
-#define ROOM (TILES_LONG * 384)
 #define ITEMS_A_UNIT 4
 
 static int64_t panel_width(const clf_context *ctx)
@@ -139,7 +139,7 @@ static launch_plan plan_of(const clf_stream *s, int64_t M, int64_t MR, const clf
         p.groups[1] = clf_div_up(rows, batch);
         p.across = true;
         p.batch = (uint32_t)batch;
-        p.block = CLF_MIN((uint32_t)w->K, ROOM / (uint32_t)batch);
+        p.block = w->K <= WHOLE ? (uint32_t)w->K : STEPS;
     }
     return p;
 }
