@@ -27,6 +27,8 @@ static double bytes(const clf_bench_work *w)
 static const clf_bench_case cases[] = {
     { "gather.embed", "f16[32000,4096] i32[512] -> f16[512,4096]", "token embeddings of a 7B model", 0 },
     { "gather.regroup", "f32[2304,1152] i32[2304] -> f32[2304,1152]", "visual tokens in another order", 0 },
+    { "gather.tokens", "f32[18432,1024] i32[4608] -> f32[4608,1024]", "576 tokens of each of 8 pictures", 0 },
+    { "gather.half", "f16[18432,1024] i32[4608] -> f16[4608,1024]", "the same in f16", 0 },
 };
 
 const clf_bench clf_bench_gather = {

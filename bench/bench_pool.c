@@ -40,6 +40,7 @@ static void reference(const clf_bench_work *w, int64_t row, const int64_t *colum
 static const clf_bench_case cases[] = {
     { "pool.tokens", "f32[8,2304,1024] -> f32[8,576,1024]", "48 x 48 patches to 24 x 24", 0 },
     { "pool.half", "f16[8,2304,1024] -> f16[8,576,1024]", "the same in f16", 0 },
+    { "pool.bf16", "bf16[8,2304,1024] -> bf16[8,576,1024]", "the same in bf16", 0 },
     { "pool.odd", "f32[8,729,1152] -> f32[8,196,1152]", "27 x 27 to 14 x 14: cells overlap", 0 },
     { "pool.one", "f32[1,576,1024] -> f32[1,1,1024]", "the mean of a picture", 0 },
 };

@@ -22,7 +22,7 @@ import time
 import warnings
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from cores import ROOT, limit_threads
 
 
 def arguments():
@@ -41,22 +41,8 @@ def arguments():
     return p.parse_args()
 
 
-def limit_threads(count):
-    """Before any runtime is loaded: the process gets `count` cores, and so does everything that counts cores."""
-    cores = sorted(os.sched_getaffinity(0))[:count]
-    if len(cores) < count:
-        sys.exit(f"compare: --threads is {count}; want at most {len(cores)}, the cores of this machine")
-    os.sched_setaffinity(0, cores)
-    os.environ["OMP_NUM_THREADS"] = os.environ["POCL_MAX_PTHREAD_COUNT"] = str(count)
-    os.environ.setdefault("POCL_AFFINITY", "1")  # the peers pin their threads unasked; pocl does not
-    if not os.environ.get("OCL_ICD_VENDORS") and not os.environ.get("CLFUSION_DEVICE"):
-        folder = ROOT / "build/icd/pocl"  # made by tools/demo.sh and tools/test.sh
-        if folder.is_dir():
-            os.environ["OCL_ICD_VENDORS"] = str(folder)
-
-
 ARGS = arguments()
-limit_threads(ARGS.threads)
+limit_threads("compare", ARGS.threads)
 
 import numpy as np  # noqa: E402  (the lines above must come first)
 import torch  # noqa: E402

@@ -4,7 +4,8 @@
  * index     one entry a row of y, from element index0.  A row whose entry is not in 0 .. V - 1 is left as it is.
  *
  * Group (i, j) takes columns i span, ... of rows j block, ...; its items take vectors of 16 columns by turns, then the
- * columns that fill no vector one by one.  On CPU devices a group has one item. */
+ * columns that fill no vector one by one.  On CPU devices a group has one item.  The next row, which may lie anywhere, is
+ * fetched while one is copied. */
 
 /* One unaligned store, as in clf_math.h; the elements are aligned. */
 typedef struct __attribute__((packed, aligned(sizeof(CLF_UNIT)))) {
@@ -22,10 +23,14 @@ kernel void clf_gather_rows(global const CLF_UNIT *table, clf_rows T, ulong V, g
 
         if (v < 0 || (ulong)v >= V)
             continue;
+        const int next = index[index0 + min(r + 1, rows - 1)];
         const ulong tr = clf_row(T, (ulong)v), yr = clf_row(Y, r);
+        const ulong ahead = next < 0 || (ulong)next >= V ? tr : clf_row(T, (ulong)next);
 
-        for (ulong c = begin + get_local_id(0) * 16; c < whole; c += get_local_size(0) * 16)
+        for (ulong c = begin + get_local_id(0) * 16; c < whole; c += get_local_size(0) * 16) {
+            CLF_FETCH(table + ahead + c);
             ((global clf_units *)(y + yr + c))->v = vload16(0, table + tr + c);
+        }
         for (ulong c = whole + get_local_id(0); c < end; c += get_local_size(0))
             y[yr + c] = table[tr + c];
     }

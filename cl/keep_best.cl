@@ -5,7 +5,8 @@
  *
  *   _ref   an item a query
  *   _tile  the same, CLF_NORM_WG of them in a group: their loads lie side by side
- *   _simd  an item CLF_VEC queries: one comparison tells for all of them that a row brings nothing, as most do */
+ *   _simd  an item CLF_VEC queries: one comparison tells for all of them that a row brings nothing, as most do; of a query
+ *          alone CLF_VEC rows are compared at once */
 
 /* Numbers in the order of their keys: -0 is 0, NaN of any sign the largest. */
 static int clf_keep_best_key(float v)
@@ -50,6 +51,31 @@ static void clf_keep_best_query(global const float *scores, clf_rows S, ulong R,
     }
 }
 
+/* The same where the scores of the query lie side by side, from element `at` on. */
+static void clf_keep_best_column(global const float *scores, ulong at, ulong R, ulong seen, uint k,
+                                 global float *values, global long *indices)
+{
+    int last = seen >= k ? clf_keep_best_key(values[k - 1]) : 0;
+
+    for (ulong r = 0; r < R; r += CLF_VEC) {
+        const uint rows = (uint)min((ulong)CLF_VEC, R - r);
+
+        if (seen + r >= k && rows == CLF_VEC) {
+            const clf_fv v = CLF_VLOAD(scores + at + r);
+            const clf_iv bits = clf_as_iv(v), key = bits ^ ((bits >> 31) & 0x7fffffff); /* as in _simd */
+
+            if (!any(key > (clf_iv)(last) | v != v))
+                continue;
+        }
+        for (ulong i = r; i < r + rows; i++) {
+            const float v = scores[at + i];
+
+            if (seen + i < k || clf_keep_best_key(v) > last)
+                last = clf_keep_best_insert(values, indices, k, (uint)min(seen + i, (ulong)k), v, (long)(seen + i));
+        }
+    }
+}
+
 kernel void clf_keep_best_ref(global const float *scores, clf_rows S, ulong R, ulong Q, ulong seen, uint k,
                               global float *values, ulong v0, global long *indices, ulong i0)
 {
@@ -78,6 +104,10 @@ kernel void clf_keep_best_simd(global const float *scores, clf_rows S, ulong R, 
         int lane[CLF_VEC];
     } last; /* keys of the last of each query */
 
+    if (Q == 1 && S.s2 == 1 && R <= S.s1) {
+        clf_keep_best_column(scores, S.s0, R, seen, k, values + v0, indices + i0);
+        return;
+    }
     if (first + CLF_VEC > Q) {
         for (ulong q = first; q < Q; q++)
             clf_keep_best_query(scores, S, R, seen, k, q, values + v0 + q * k, indices + i0 + q * k);

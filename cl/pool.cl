@@ -5,7 +5,8 @@
  *
  * Group (g, k) takes columns g span, ... of cells k block, ...; its items take vectors of CLF_VEC columns by turns,
  * then the columns that fill no vector one by one.  On CPU devices a group has one item.  Four vectors side by side: whole
- * cache lines of a token before the next token's, and four sums that do not wait for each other. */
+ * cache lines of a token before the next token's, and four sums that do not wait for each other.  Of 16-bit types that is too
+ * little for the hardware to fetch by itself: the same columns of the next cell are fetched beside each token's. */
 
 /* The tokens of a cell one after the other; `at` is the element at column 0 of each. */
 #define CLF_POOL_EACH_TOKEN                                                                                            \
@@ -37,6 +38,7 @@ kernel void clf_pool_cells(global const CLF_TYPE(CLF_X) *x, ulong x0, ulong xb, 
         const ulong left = clf_pool_first(j, W, w), right = clf_pool_end(j + 1, W, w);
         const float count = (float)((bottom - top) * (right - left));
         const ulong from = x0 + b * xb, to = y0 + b * yb + cell * yt;
+        const ulong ahead = (right - left) * xt;
         ulong c = begin + get_local_id(0) * CLF_VEC;
 
         for (; c + 3 * step < whole; c += 4 * step) {
@@ -48,6 +50,10 @@ kernel void clf_pool_cells(global const CLF_TYPE(CLF_X) *x, ulong x0, ulong xb, 
                 s1 += CLF_LOADV(CLF_X)(x, at + c + step);
                 s2 += CLF_LOADV(CLF_X)(x, at + c + 2 * step);
                 s3 += CLF_LOADV(CLF_X)(x, at + c + 3 * step);
+                if (sizeof(*x) == 2) {
+                    CLF_FETCH(x + at + ahead + c);
+                    CLF_FETCH(x + at + ahead + c + 2 * step);
+                }
             }
             CLF_STOREV(CLF_Y)(y, to + c, s0 / count);
             CLF_STOREV(CLF_Y)(y, to + c + step, s1 / count);

@@ -192,14 +192,18 @@ kernel void clf_resize_direct(global const float *x, clf_rows X, ulong H, global
     }
 }
 
-/* y[c] = sum of k[i] x[i pitch + c] over n weights, for `count` columns. */
+/* y[c] = sum of k[i] x[i pitch + c] over n weights, for `count` columns.  From `ahead` on as many cache lines are fetched
+ * beside every four vectors as `lines` says. */
+#define CLF_LINE 16 /* floats of a cache line */
 static inline void clf_blend(global const float *x, ulong pitch, global const int *k, int n, ulong count,
-                             global float *y)
+                             global float *y, global const float *ahead, uint lines)
 {
     ulong c = 0;
 
     for (; c + 4 * CLF_VEC <= count; c += 4 * CLF_VEC) {
         clf_fv a = 0.0f, b = 0.0f, d = 0.0f, e = 0.0f;
+        for (uint i = 0; i < lines; i++, ahead += CLF_LINE)
+            CLF_FETCH(ahead);
         for (int i = 0; i < n; i++) {
             global const float *at = x + i * pitch + c;
             const clf_fv w = as_float(k[i]);
@@ -224,8 +228,9 @@ static inline void clf_blend(global const float *x, ulong pitch, global const in
 }
 
 /* The same for CPU devices: the old rows of a new one are summed in a row of the group's own, which the second cache
- * holds, and that is resampled; everything is read and written in order.  Old pixels low .. low + used - 1 are needed;
- * sums [groups, used columns].  A group has one item. */
+ * holds, and that is resampled; everything is read and written in order.  While it is resampled, the old rows that the next
+ * new row needs are fetched, so that memory does not wait.  Old pixels low .. low + used - 1 are needed; sums [groups, used
+ * columns].  A group has one item. */
 kernel void clf_resize_rows(global const float *x, clf_rows X, ulong H, global const int *down, ulong down0,
                             ulong down_step, global const int *across, ulong across0, ulong across_step, ulong h,
                             ulong w, ulong low, ulong used, ulong rows, ulong columns, ulong block,
@@ -238,13 +243,20 @@ kernel void clf_resize_rows(global const float *x, clf_rows X, ulong H, global c
         global const int *kd = down + down0 + r % h * down_step;
         const ulong row = r / h * H + (ulong)kd[0], from = clf_row(X, row);
         const ulong pitch = kd[1] > 1 ? clf_row(X, row + 1) - from : 0; /* rows of one picture are evenly spaced */
+        /* Rows behind those of this one, of the same picture or the next: a hint, and as many of them for each new pixel. */
+        global const int *kn = down + down0 + (r + 1) % h * down_step;
+        const ulong behind = row + kd[1], end = (r + 1) / h * H + (ulong)(kn[0] + kn[1]);
+        const ulong ahead = r + 1 < rows && end > behind ? (end - behind) * all / w : 0;
+        const uint lines = (uint)(ahead * 4 * CLF_VEC / CLF_LINE / columns);
+        global const float *next = x + clf_row(X, behind) + low * columns;
 
-        clf_blend(x + from + low * columns, pitch, kd + 2, kd[1], all, t);
-        for (ulong o = 0; o < w; o++) {
+        clf_blend(x + from + low * columns, pitch, kd + 2, kd[1], all, t, x, 0);
+        for (ulong o = 0; o < w; o++, next += ahead) {
             global const int *ka = across + across0 + o * across_step;
             const ulong left = ka[1] > 0 ? (ulong)ka[0] - low : 0;
 
-            clf_blend(t + left * columns, columns, ka + 2, ka[1], columns, y + clf_row(Y, r) + o * columns);
+            clf_blend(t + left * columns, columns, ka + 2, ka[1], columns, y + clf_row(Y, r) + o * columns, next,
+                      lines);
         }
     }
 }

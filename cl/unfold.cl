@@ -6,7 +6,8 @@
  * Group (g, n) takes columns g span, ... of rows n block, ...; its items take vectors of 16 columns by turns, then the
  * columns that fill no vector one by one.  On CPU devices a group has one item.  A column is a channel; a row is
  *   _blocks    a token of a window: (u k + v) C + c in y
- *   _channels  a window: c k k + u k + v in y; windows of 2 x 2 go through vectors, others channel by channel */
+ *   _channels  a window: c k k + u k + v in y; windows of 2 x 2 go through vectors, others channel by channel; the
+ *              tokens of the next window are fetched beside each window's */
 
 typedef struct __attribute__((packed, aligned(sizeof(CLF_UNIT)))) {
     CLF_PASTE(CLF_UNIT, 16) v;
@@ -97,8 +98,10 @@ kernel void clf_unfold_channels(CLF_UNFOLD_ARGUMENTS)
             for (ulong c = begin + get_local_id(0) * 16; c < whole; c += get_local_size(0) * 16) {
                 CLF_PASTE(CLF_UNIT, 16) t[4];
 
-                for (uint q = 0; q < 4; q++)
+                _Pragma("unroll") for (uint q = 0; q < 4; q++) {
                     t[q] = from[q] == ULONG_MAX ? (CLF_PASTE(CLF_UNIT, 16))(0) : vload16(0, x + from[q] + c);
+                    CLF_FETCH(x + from[q] + s * xt + c);
+                }
                 clf_unfold_quad(y + to + c * 4, t[0], t[1], t[2], t[3]);
             }
             plain = whole;

@@ -6,6 +6,7 @@
 #include <clfusion/add.h>
 #include <clfusion/attention.h>
 #include <clfusion/attention_pool.h>
+#include <clfusion/budgets.h>
 #include <clfusion/cast.h>
 #include <clfusion/connector.h>
 #include <clfusion/context.h>
@@ -14,9 +15,11 @@
 #include <clfusion/copy.h>
 #include <clfusion/cross_attention.h>
 #include <clfusion/cross_mask.h>
+#include <clfusion/detail_pool.h>
 #include <clfusion/device.h>
 #include <clfusion/diagnose.h>
 #include <clfusion/early_fusion.h>
+#include <clfusion/entropy.h>
 #include <clfusion/gated_unit.h>
 #include <clfusion/gather.h>
 #include <clfusion/grid.h>
@@ -30,6 +33,7 @@
 #include <clfusion/llava_fusion.h>
 #include <clfusion/memory.h>
 #include <clfusion/merge_pairs.h>
+#include <clfusion/min_max.h>
 #include <clfusion/module.h>
 #include <clfusion/norm.h>
 #include <clfusion/patches.h>
@@ -39,12 +43,14 @@
 #include <clfusion/projector.h>
 #include <clfusion/prune.h>
 #include <clfusion/qformer.h>
+#include <clfusion/relevance.h>
 #include <clfusion/resampler.h>
 #include <clfusion/resize.h>
 #include <clfusion/retrieval.h>
 #include <clfusion/rms_norm.h>
 #include <clfusion/rotary.h>
 #include <clfusion/row_max.h>
+#include <clfusion/row_stats.h>
 #include <clfusion/scale.h>
 #include <clfusion/scores.h>
 #include <clfusion/select.h>
@@ -54,12 +60,14 @@
 #include <clfusion/status.h>
 #include <clfusion/stream.h>
 #include <clfusion/tensor.h>
+#include <clfusion/textures.h>
 #include <clfusion/token_merge.h>
 #include <clfusion/top_k.h>
 #include <clfusion/token_plan.h>
 #include <clfusion/unfold.h>
 #include <clfusion/version.h>
 #include <clfusion/visual_vocabulary.h>
+#include <clfusion/weighted_sum.h>
 #include <clfusion/widen.h>
 
 #endif

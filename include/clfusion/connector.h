@@ -109,9 +109,9 @@ typedef struct clf_port {
     const char *types; /* as "f32 f16 bf16" */
 
     /* Of inputs.  Names of outputs, as "tokens fused"; "" where there is none. */
-    const char *needed_by;
-    const char *taken_by; /* they use it when it is given and do without it */
-    bool optional;        /* the first output does without it */
+    const char *needed_by; /* of inputs of which one is enough, the first */
+    const char *taken_by;  /* they use it when it is given and do without it */
+    bool optional;         /* the first output does without it */
 } clf_port;
 
 typedef struct clf_connector_info {

@@ -93,7 +93,8 @@ CLF_API CLF_MUST_USE clf_status clf_diagnose_gates_open(const char *path, clf_ga
 
 /**
  * Blind baseline: *difference = |real - blank| / |real|, Euclidean norms of the output with the inputs as given, and
- * with zeros in place of vision, media and deepstack.K.  0 when both are 0, infinite when only `real` is.
+ * with zeros in place of image, textures, vision, media and deepstack.K.  0 when both are 0, infinite when only `real`
+ * is; 1 where zeros give an output of another shape, as pruning does.
  *
  * c       for layers one by one: a connector opened with options.layer for each.  A stack gives what its last layer
  *         gives, whatever the layer; `clfusion diagnose` ends it behind each in turn

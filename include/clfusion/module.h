@@ -26,6 +26,9 @@ typedef struct clf_module_option {
 CLF_API size_t clf_module_option_count(const char *module);
 CLF_API clf_module_option clf_module_option_at(const char *module, size_t index);
 
+/** The keys of the others, which change what is computed and no tensor: "k order"; "" for none. */
+CLF_API const char *clf_module_further_options(const char *module);
+
 typedef struct clf_module_desc {
     uint32_t struct_size;
     const char *module;      /* as clf_module_name; NULL: the configuration's "module" */

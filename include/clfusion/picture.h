@@ -22,8 +22,9 @@ typedef struct clf_picture {
 
 /**
  * Reads a PNG or JPEG file, told apart by its first bytes.  Every kind becomes what Pillow and transformers make of it:
- * grey three times, palettes looked up, transparency laid over white, CMYK turned into RGB, of 16 bits the upper 8;
- * the orientation of EXIF, colour profiles and gamma are not applied; of an animation the first picture.
+ * grey three times, palettes looked up, transparency laid over white, CMYK turned into RGB, of 16 bits the upper 8 (of
+ * grey, too, where Pillow cuts at 255); the orientation of EXIF, colour profiles and gamma are not applied; of an
+ * animation the first picture.
  *
  * *p is empty after an error: CLF_IO, CLF_BAD_FILE (no such file, or cut short or damaged: the message says where),
  * CLF_UNSUPPORTED (larger than the limits above, known before memory is taken; more than 100 scans), CLF_OUT_OF_MEMORY.
@@ -46,7 +47,11 @@ typedef struct clf_picture_processor {
     clf_resample filter;   /* with antialias */
     int64_t crop_height;   /* from the middle, with black where there is no picture; 0: not cropped */
     int64_t crop_width;
-    double rescale; /* then (picture rescale - mean) / std for each colour */
+    int64_t fit_height; /* in place of the sizes above: shrunk by one factor into these where it is larger; 0: not */
+    int64_t fit_width;
+    int64_t patch;        /* rows below and columns on the right are added to whole patches, within fit; 0: none */
+    int64_t patch_colour; /* of these, 0 to 255, before rescale */
+    double rescale;       /* then (picture rescale - mean) / std for each colour */
     double mean[3];
     double std[3];
 } clf_picture_processor;
@@ -66,8 +71,8 @@ static inline clf_picture_processor clf_picture_processor_default(void)
 
 /**
  * The processor of a checkpoint: preprocessor_config.json in the folder (or beside the file) `checkpoint`, over what the
- * family does by default: "clip" (shortest edge 224, bicubic, crop 224), "siglip" (224 x 224, bicubic), clfusion's own
- * "early_fusion" (as it is, from 0 to 1).
+ * family does by default: "clip" (shortest edge 224, bicubic, crop 224), "siglip" (224 x 224, bicubic), "fuyu" (into
+ * 1080 x 1920, whole patches of 30), clfusion's own "early_fusion" and "relevance" (as it is, from 0 to 1).
  * checkpoint NULL: the defaults.  *p is the default after an error: CLF_IO, CLF_BAD_FILE (not JSON, or a value breaks
  * its rule), CLF_UNSUPPORTED (neither file nor defaults; another filter or kind of size), CLF_OUT_OF_MEMORY.
  */
@@ -78,7 +83,8 @@ CLF_API CLF_MUST_USE clf_status clf_picture_processor_open(const char *checkpoin
 CLF_API CLF_MUST_USE clf_status clf_picture_processor_parse(const char *text, size_t bytes, const char *family,
                                                             clf_picture_processor *p, clf_error *err);
 
-/** Height and width of what clf_picture_process makes of a picture of height by width. */
+/** Height and width of what clf_picture_process makes of a picture of height by width; 0 where a side is shrunk to
+ * nothing. */
 CLF_API void clf_picture_processed_size(const clf_picture_processor *p, int64_t height, int64_t width, int64_t *h,
                                         int64_t *w);
 

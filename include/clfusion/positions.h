@@ -19,7 +19,7 @@ CLF_BEGIN_DECLS
  *
  *                W     column p                                                          for; pairs
  * GRID           R/2   [row f | column f], R/4 each                                      Qwen-VL's pictures; halves
- *                                                                                        the seed's layout; quarters
+ *                                                                                        rows, then columns; quarters
  * PIXTRAL        R     [row f[0, 2, ..] | column f[1, 3, ..]]                            Pixtral; halves
  * LLAMA4         R/2   [column f | row f]                                                Llama 4's pictures; adjacent
  * SECTIONED      R     f[p] of axis 0 in the first s[0], of axis 1 in the next s[1], ..  Qwen2-VL, 2.5; halves

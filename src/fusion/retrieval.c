@@ -2,13 +2,18 @@
  *
  * The queries are the weight of the product and the stored rows its input, so that these are read once, where they lie:
  * scores [R, Q] = block queries^T, merged into values and indices by keep_best.  Uploads go through a queue of their own
- * into three buffers by turns. */
+ * into three buffers by turns.
+ *
+ * A panel computes 32 columns whatever there is, so on CPU devices a few queries stay rows: scores [Q, R] by row_products,
+ * with the same bits. */
 #include "fusion/retrieval.h"
 
 #include <clfusion/linear.h>
 
 #include "core/alloc.h"
 #include "core/desc.h"
+#include "core/half.h"
+#include "ops/row_products.h"
 #include "runtime/context.h"
 #include "runtime/op.h"
 
@@ -17,6 +22,12 @@
 /* Long enough that starting two kernels does not count beside the product, short enough that a block is in a cache of
  * the last level when its second panel of queries comes. */
 #define BLOCK_BYTES (4 << 20)
+
+/* For a few queries, in place: no cache need hold a block, and starting kernels costs less. */
+#define FEW_BLOCK_BYTES (32 << 20)
+
+/* Below this CLF_VEC a panel is narrow, too. */
+#define FEW_VECTOR 8
 
 /* One is multiplied, one lies ready, one is being written: with two, a driver that gives all threads to the product before
  * it looks for other work would copy when it is over. */
@@ -31,6 +42,7 @@ struct clf_retrieval {
     clf_context *ctx;
     clf_host_tensor stored;
     int64_t N, D, R; /* R: rows of a block */
+    int64_t few_R;   /* for a few queries */
     bool in_place;
     clf_stream *uploads, *products;
     slot rooms[ROOMS]; /* absent where blocks are read in place */
@@ -94,14 +106,15 @@ static clf_status create(clf_context *ctx, const clf_retrieval_desc *given, clf_
     CLF_TRY(check_desc(&d, err));
     *out = r = clf_alloc(1, sizeof *r);
     CLF_REQUIRE(err, r != NULL, CLF_OUT_OF_MEMORY, "no host memory for %zu bytes", sizeof *r);
-    const int64_t usual = BLOCK_BYTES / (int64_t)clf_dtype_bytes(d.stored.dtype) / d.stored.dim[1];
+    const int64_t row_bytes = (int64_t)clf_dtype_bytes(d.stored.dtype) * d.stored.dim[1];
 
     r->ctx = ctx;
     r->stored = d.stored;
     r->N = d.stored.dim[0];
     r->D = d.stored.dim[1];
-    r->R = CLF_MAX(1, CLF_MIN(r->N, d.block_rows > 0 ? d.block_rows : usual));
+    r->R = CLF_MAX(1, CLF_MIN(r->N, d.block_rows > 0 ? d.block_rows : BLOCK_BYTES / row_bytes));
     r->in_place = reads_in_place(ctx, &d);
+    r->few_R = r->in_place && d.block_rows == 0 ? CLF_MAX(1, CLF_MIN(r->N, FEW_BLOCK_BYTES / row_bytes)) : r->R;
     CLF_TRY(create_streams(r, d.profiling, err));
     for (size_t i = 0; i < ROOMS && !r->in_place; i++)
         CLF_TRY(clf_tensor_create(ctx, d.stored.dtype, CLF_DIMS(r->R, r->D), &r->rooms[i].block, err));
@@ -146,27 +159,39 @@ static int64_t block_rows(const clf_retrieval *r, int64_t first)
 
 /* What a search has on the device. */
 typedef struct search {
-    const clf_linear_weight *queries;
-    clf_tensor scores; /* [R, Q] */
+    const clf_linear_weight *queries; /* NULL: few */
+    clf_tensor few;                   /* [Q, D] */
+    clf_tensor scores;                /* [R Q] */
     clf_tensor values, indices;
 } search;
 
 /* The scores of a block, which begins with row `first`, merged into the best of those before it. */
 static void multiply(clf_stream *s, const search *f, clf_tensor block, int64_t first)
 {
-    const clf_tensor scores = clf_slice(s, f->scores, 0, 0, block.dim[0]);
+    const int64_t Q = f->values.dim[0], R = block.dim[0];
+    const clf_tensor scores = clf_slice(s, f->scores, 0, 0, R * Q);
 
-    clf_linear(s, block, f->queries, NULL, scores);
-    clf_keep_best(s, scores, first, f->values, f->indices);
+    if (f->queries != NULL) {
+        const clf_tensor by_row = clf_reshape(s, scores, CLF_DIMS(R, Q));
+
+        clf_linear(s, block, f->queries, NULL, by_row);
+        clf_keep_best(s, by_row, first, f->values, f->indices);
+        return;
+    }
+    clf_row_products(s, block, f->few, clf_reshape(s, scores, CLF_DIMS(Q, R)));
+    for (int64_t q = 0; q < Q; q++)
+        clf_keep_best(s, clf_reshape(s, clf_slice(s, scores, 0, q * R, R), CLF_DIMS(R, 1)), first,
+                      clf_slice(s, f->values, 0, q, 1), clf_slice(s, f->indices, 0, q, 1));
 }
 
 /* Blocks where they lie.  Commands in flight keep the buffer that is released behind them. */
 static void search_in_place(clf_retrieval *r, const search *f)
 {
     clf_stream *s = r->products;
+    const int64_t R = f->queries != NULL ? r->R : r->few_R;
 
-    for (int64_t first = 0; first < r->N && clf_stream_status(s) == CLF_OK; first += r->R) {
-        clf_tensor block = clf_tensor_shape(r->stored.dtype, CLF_DIMS(block_rows(r, first), r->D));
+    for (int64_t first = 0; first < r->N && clf_stream_status(s) == CLF_OK; first += R) {
+        clf_tensor block = clf_tensor_shape(r->stored.dtype, CLF_DIMS(CLF_MIN(R, r->N - first), r->D));
         const uint64_t bytes = (uint64_t)clf_element_count(block) * clf_dtype_bytes(block.dtype);
 
         if (clf_op_passed(s, clf_buffer_wrap(r->ctx, block_data(r, first), bytes, &block.mem, clf_op_error(s))))
@@ -282,20 +307,40 @@ static clf_status finish(clf_retrieval *r, clf_error *err)
     return status;
 }
 
+/* Queries of few rows as they are, in f32. */
+static clf_tensor upload_few(clf_stream *s, clf_host_tensor queries)
+{
+    const size_t count = (size_t)(queries.dim[0] * queries.dim[1]);
+    const clf_tensor few = clf_scratch(s, CLF_F32, CLF_DIMS(queries.dim[0], queries.dim[1]));
+    float *values = clf_alloc(count, sizeof *values);
+
+    if (values == NULL) {
+        CLF_OP_FAIL(s, CLF_OUT_OF_MEMORY, CLF_OP ": no host memory for %zu floats", count);
+        return few;
+    }
+    for (size_t i = 0; i < count; i++)
+        values[i] = (float)clf_host_value(queries.data, queries.dtype, i);
+    clf_upload_copy(s, values, count * sizeof *values, few);
+    clf_free(values);
+    return few;
+}
+
 /* The best of each query, on the host. */
 typedef struct lists {
     float *values;
     int64_t *indices;
 } lists;
 
-static clf_status run(clf_retrieval *r, const clf_linear_weight *queries, int64_t k, const lists *best, clf_error *err)
+static clf_status run(clf_retrieval *r, clf_host_tensor queries, const clf_linear_weight *packed, int64_t k,
+                      const lists *best, clf_error *err)
 {
     clf_stream *s = r->products;
-    const int64_t Q = clf_linear_weight_out(queries);
+    const int64_t Q = queries.dim[0];
     const clf_scope scope = clf_scope_open(s, NULL, -1);
     const search f = {
-        .queries = queries,
-        .scores = clf_scratch(s, CLF_F32, CLF_DIMS(r->R, Q)),
+        .queries = packed,
+        .few = packed == NULL ? upload_few(s, queries) : (clf_tensor){ .mem = NULL },
+        .scores = clf_scratch(s, CLF_F32, CLF_DIMS((packed != NULL ? r->R : r->few_R) * Q)),
         .values = clf_scratch(s, CLF_F32, CLF_DIMS(Q, k)),
         .indices = clf_scratch(s, CLF_I64, CLF_DIMS(Q, k)),
     };
@@ -315,17 +360,17 @@ static clf_status run(clf_retrieval *r, const clf_linear_weight *queries, int64_
 }
 
 /* Nothing reaches the caller before everything has arrived. */
-static clf_status search_and_publish(clf_retrieval *r, const clf_linear_weight *queries, int64_t k, float *values,
-                                     int64_t *indices, clf_error *err)
+static clf_status search_and_publish(clf_retrieval *r, clf_host_tensor queries, const clf_linear_weight *packed,
+                                     int64_t k, float *values, int64_t *indices, clf_error *err)
 {
-    const size_t count = (size_t)clf_linear_weight_out(queries) * (size_t)k; /* k is at most 1024 */
+    const size_t count = (size_t)queries.dim[0] * (size_t)k; /* k is at most 1024 */
     const lists best = { .values = clf_alloc(count, sizeof *values), .indices = clf_alloc(count, sizeof *indices) };
     clf_status status = CLF_OK;
 
     if (best.values == NULL || best.indices == NULL)
         status = CLF_FAIL(err, CLF_OUT_OF_MEMORY, CLF_OP ": no host memory for %zu results", count);
     if (status == CLF_OK)
-        status = run(r, queries, k, &best, err);
+        status = run(r, queries, packed, k, &best, err);
     if (status == CLF_OK) {
         if (values != NULL)
             memcpy(values, best.values, count * sizeof *values);
@@ -334,6 +379,12 @@ static clf_status search_and_publish(clf_retrieval *r, const clf_linear_weight *
     clf_free(best.values);
     clf_free(best.indices);
     return status;
+}
+
+static bool stay_rows(const clf_retrieval *r, clf_host_tensor queries)
+{
+    return queries.dim[0] <= CLF_ROW_PRODUCTS_MAX && clf_op_kernels(r->products) == CLF_KERNELS_SIMD &&
+           r->ctx->vector_width >= FEW_VECTOR;
 }
 
 /* Times that nobody has asked for since the last search. */
@@ -358,9 +409,10 @@ clf_status clf_retrieval_search(clf_retrieval *r, clf_host_tensor queries, int64
         return CLF_OK;
     desc.weight = queries;
     desc.storage = CLF_F32; /* queries are few: rounding them would gain nothing */
-    CLF_TRY(clf_linear_weight_create(r->ctx, &desc, &weight, err));
+    if (!stay_rows(r, queries))
+        CLF_TRY(clf_linear_weight_create(r->ctx, &desc, &weight, err));
     forget_times(r);
-    status = search_and_publish(r, weight, k, values, indices, err);
+    status = search_and_publish(r, queries, weight, k, values, indices, err);
     clf_linear_weight_destroy(weight);
     return status;
 }

@@ -12,7 +12,9 @@
 
 #define CLF_OP "linear"
 
-#define FLOP_LIMIT 100e9 /* of one call: 50 ms at 2 TFLOP/s, so that no watchdog bites */
+#define FLOP_LIMIT 100e9         /* of one call: 50 ms at 2 TFLOP/s, so that no watchdog bites */
+#define TILE_ROWS 128            /* the largest tile of CLBlast's tuned kernels; the others divide it */
+#define LARGE_RESULT (8LL << 20) /* bytes of y that are worth a call of their own rather than a copy */
 
 /* CLBlast up to 1.6.0 fails with -2039 when two threads compile one routine.  The first product of a context, and
  * clearing the cache, are alone; others share.  Each clearing begins a new generation. */
@@ -193,17 +195,27 @@ static int64_t rows_of_call(const clf_gemm_weight *w)
     return (int64_t)CLF_MAX(1.0, CLF_MIN(by_time, by_index));
 }
 
+/* The next rows of `left`.  CLBlast computes a result that is not whole tiles in a copy that is; of a large one the
+ * rows in whole tiles go first, and the few that are left are all that is copied. */
+static int64_t next_rows(const clf_gemm_weight *w, int64_t left)
+{
+    const int64_t rows = CLF_MIN(rows_of_call(w), left);
+    const bool large = rows * w->N * (int64_t)sizeof(float) > LARGE_RESULT;
+
+    return large && rows > TILE_ROWS ? rows - rows % TILE_ROWS : rows;
+}
+
 static void clblast_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, const clf_gemm_fusion *f, clf_tensor y)
 {
-    const int64_t M = clf_row_count(x), step = rows_of_call(w);
+    const int64_t M = clf_row_count(x);
     const clf_scope scope = clf_scope_open(s, NULL, -1);
     const clf_tensor weight = expanded(s, w);
 
     (void)f;
     x = clf_reshape(s, x, CLF_DIMS(M, w->K));
     y = clf_reshape(s, y, CLF_DIMS(M, w->N));
-    for (int64_t first = 0; first < M; first += step) {
-        const int64_t rows = CLF_MIN(step, M - first);
+    for (int64_t first = 0; first < M;) {
+        const int64_t rows = next_rows(w, M - first);
         const clf_scope inner = clf_scope_open(s, NULL, -1);
         const product p = { .weight = weight,
                             .x = clf_slice(s, x, 0, first, rows),
@@ -214,6 +226,7 @@ static void clblast_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, c
 
         multiply(s, &p);
         clf_scope_close(s, inner);
+        first += rows;
     }
     clf_scope_close(s, scope);
 }

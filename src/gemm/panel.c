@@ -6,6 +6,8 @@
  *    the store
  *
  * Each output is one chain of fused multiply-adds in rising k, whatever MR: equal rows give equal bits. */
+#include <string.h>
+
 #include "gemm/stage.h"
 #include "runtime/context.h"
 #include "runtime/op.h"
@@ -27,10 +29,11 @@ static int64_t panel_width(const clf_context *ctx)
     return 2 * (int64_t)ctx->vector_width;
 }
 
-/* Sums of many tiles fit into the private memory of a CPU's work-item; a GPU would take it from its global memory. */
+/* Sums of many tiles fit into the private memory of a CPU's work-item; a GPU would take it from its global memory.  On
+ * llvmpipe the loops of an item must be short (runtime/launch.c). */
 static uint64_t most_tiles(const clf_context *ctx, int64_t K)
 {
-    if (ctx->info.kind != CLF_DEVICE_CPU)
+    if (ctx->info.kind != CLF_DEVICE_CPU || ctx->emulated_fma)
         return 1;
     return K <= WHOLE ? TILES : TILES_LONG;
 }
@@ -144,6 +147,16 @@ static launch_plan plan_of(const clf_stream *s, int64_t M, int64_t MR, const clf
     return p;
 }
 
+/* Of an item's loops: over k for each tile, and for each row of it the epilogue.  The reference takes k for each output. */
+static uint64_t turns_of(const clf_context *ctx, const launch_plan *p, uint64_t MR, uint64_t K)
+{
+    const uint64_t NR = (uint64_t)panel_width(ctx), epilogue = MR * (NR + 8) + 64;
+
+    if (strcmp(p->entry, "clf_panel_ref") == 0)
+        return MR * NR * CLF_MIN(K + 4, UINT32_MAX);
+    return p->batch * (CLF_MIN(K, UINT32_MAX) + clf_div_up(K, p->block) + epilogue) + 2 * NR;
+}
+
 static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, const clf_gemm_fusion *f, clf_tensor y)
 {
     const clf_linear_options *o = f->options;
@@ -163,7 +176,8 @@ static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, con
                                 .entry = p.entry,
                                 .options = options.text,
                                 .groups = { p.groups[0], p.groups[1] },
-                                .items = 1 };
+                                .items = 1,
+                                .turns = turns_of(ctx, &p, (uint64_t)MR, (uint64_t)w->K) };
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_memory(w->packed), clf_arg_u64(0), clf_arg_u32((uint32_t)M),
                clf_arg_u32((uint32_t)w->N), clf_arg_u32((uint32_t)w->K), clf_arg_u32((uint32_t)MR),

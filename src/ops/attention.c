@@ -8,6 +8,7 @@
 #include "core/desc.h"
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
 #include "runtime/context.h"
 
 #define CLF_OP "attention"
@@ -303,7 +304,7 @@ static clf_arg step(clf_tensor t, int axis)
 typedef struct attention_kernel {
     const char *program, *entry;
     clf_options options;
-    int64_t groups;
+    int64_t groups, vectors; /* of rows, that an item of the CPU kernel takes */
     uint64_t items;
 } attention_kernel;
 
@@ -330,7 +331,8 @@ static int64_t row_vectors(const clf_context *ctx, int64_t rows, int64_t heads)
 static attention_kernel kernel_for(clf_stream *s, sizes n, clf_dtype q, clf_dtype k, clf_dtype v, clf_dtype y)
 {
     const int64_t vec = clf_stream_context(s)->vector_width, rows = n.H / n.Hk * n.Q;
-    attention_kernel c = { .items = 1,
+    attention_kernel c = { .vectors = 1,
+                           .items = 1,
                            .options = clf_options_types("CLF_Q", q, "CLF_K", k, "CLF_V", v, "CLF_Y", y, NULL) };
     const size_t length = strlen(c.options.text);
 
@@ -339,6 +341,7 @@ static attention_kernel kernel_for(clf_stream *s, sizes n, clf_dtype q, clf_dtyp
 
         c.program = "attention_simd";
         c.entry = "clf_attention_simd_rows";
+        c.vectors = vectors;
         clf_format(c.options.text + length, sizeof c.options.text - length, " -DCLF_ROW_VECTORS=%d", (int)vectors);
         c.groups = n.B * n.Hk * (int64_t)clf_div_up((uint64_t)rows, (uint64_t)(vectors * vec));
         return c;
@@ -372,6 +375,7 @@ static void launch(clf_stream *s, clf_tensor q, clf_tensor k, clf_tensor v, cons
         .options = c.options.text,
         .groups = { clf_row_groups(c.groups), 1 },
         .items = c.items,
+        .turns = clf_turns_of_rows(c.groups, clf_turns_of_attention(s, q, v, c.vectors, o)),
     };
     const float scale = o->scale != 0.0F ? o->scale : (float)(1.0 / sqrt((double)n.D));
     /* Beyond the number of keys and queries an offset changes nothing. */

@@ -3,6 +3,7 @@
 
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
 
 #define CLF_OP "l2_norm"
 
@@ -36,6 +37,7 @@ void clf_l2_norm(clf_stream *s, clf_tensor x, float eps, clf_tensor y)
         .options = options.text,
         .groups = { clf_row_groups(clf_row_count(x)), 1 },
         .items = shape == CLF_KERNELS_TILE ? CLF_NORM_WG : 1,
+        .turns = clf_turns_of_rows(clf_row_count(x), 2 * clf_turns_of_row(s, clf_dim(x, -1))),
     };
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_f32(eps), clf_arg_u64((uint64_t)clf_row_count(x)),

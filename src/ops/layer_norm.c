@@ -3,6 +3,7 @@
 
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
 
 #define CLF_OP "layer_norm"
 
@@ -44,6 +45,7 @@ void clf_layer_norm(clf_stream *s, clf_tensor x, clf_tensor weight, clf_tensor b
         .options = options.text,
         .groups = { clf_row_groups(clf_row_count(x)), 1 },
         .items = shape == CLF_KERNELS_TILE ? CLF_NORM_WG : 1,
+        .turns = clf_turns_of_rows(clf_row_count(x), 3 * clf_turns_of_row(s, clf_dim(x, -1))),
     };
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_u32(clf_present(weight)), clf_arg_memory(weight),

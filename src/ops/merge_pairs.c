@@ -3,6 +3,7 @@
 
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
 
 #define CLF_OP "merge_pairs"
 
@@ -74,11 +75,14 @@ void clf_merge_pairs(clf_stream *s, clf_tensor x, clf_tensor sizes, clf_tensor p
     const uint64_t B = (uint64_t)x.dim[0], N = (uint64_t)x.dim[1], r = N - (uint64_t)y.dim[1];
     const clf_options options = clf_options_types("CLF_X", x.dtype, NULL);
     const uint64_t items = clf_op_kernels(s) == CLF_KERNELS_TILE ? ITEMS : 1;
+    /* A search, the row, and all pairs that may have come to it. */
+    const uint64_t of_row = clf_turns_of_row(s, x.dim[2]), turns = 40 + 4 * of_row + clf_turns(r, of_row);
     const clf_kernel rows = { .program = CLF_OP,
                               .entry = "clf_merge_pairs_rows",
                               .options = options.text,
                               .groups = { clf_row_groups(y.dim[1]), clf_row_groups(x.dim[0]) },
-                              .items = items };
+                              .items = items,
+                              .turns = clf_turns_of_rows(x.dim[0], clf_turns_of_rows(y.dim[1], turns)) };
     const clf_kernel places = { .program = CLF_OP,
                                 .entry = "clf_merge_pairs_source",
                                 .options = options.text,

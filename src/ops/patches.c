@@ -3,6 +3,7 @@
 
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
 
 #define CLF_OP "patches"
 
@@ -27,6 +28,11 @@ clf_status clf_patches_check(clf_tensor x, int64_t patch, clf_tensor y, clf_erro
     return CLF_OK;
 }
 
+static uint64_t turns_of_patch(uint64_t C, uint64_t patch)
+{
+    return clf_turns(C, clf_turns(patch, clf_turns(patch, 0)));
+}
+
 void clf_patches(clf_stream *s, clf_tensor x, int64_t patch, clf_tensor y)
 {
     if (!clf_op_enter(s) || !clf_op_passed(s, clf_patches_check(x, patch, y, clf_op_error(s))))
@@ -40,6 +46,7 @@ void clf_patches(clf_stream *s, clf_tensor x, int64_t patch, clf_tensor y)
         .options = clf_dtype_bytes(x.dtype) == 2 ? "-DCLF_UNIT=ushort" : "-DCLF_UNIT=uint",
         .groups = { CLF_MIN((uint64_t)clf_row_count(y), CLF_GROUPS_MAX), 1 },
         .items = 1,
+        .turns = clf_turns_of_rows(clf_row_count(y), turns_of_patch((uint64_t)x.dim[1], (uint64_t)patch)),
     };
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_u64((uint64_t)clf_row_count(y)), clf_arg_u32((uint32_t)x.dim[1]),

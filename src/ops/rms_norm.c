@@ -3,6 +3,7 @@
 
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
 
 #define CLF_OP "rms_norm"
 
@@ -48,6 +49,7 @@ void clf_rms_norm(clf_stream *s, clf_tensor x, clf_tensor weight, clf_rms_gain g
         .options = options.text,
         .groups = { clf_row_groups(clf_row_count(x)), 1 },
         .items = shape == CLF_KERNELS_TILE ? CLF_NORM_WG : 1,
+        .turns = clf_turns_of_rows(clf_row_count(x), 2 * clf_turns_of_row(s, clf_dim(x, -1))),
     };
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_u32((uint32_t)gain), clf_arg_memory(weight),

@@ -3,6 +3,7 @@
 
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
 
 #define CLF_OP "rotary"
 
@@ -102,6 +103,7 @@ void clf_rotary(clf_stream *s, clf_tensor x, clf_tensor cosines, clf_tensor sine
         .options = options.text,
         .groups = { clf_div_up(tokens, block), 1 },
         .items = tile ? ITEMS : 1,
+        .turns = clf_turns(block, clf_turns((uint64_t)x.dim[2], 2 * clf_turns_of_row(s, x.dim[3]))),
     };
 
     clf_format(options.text + length, sizeof options.text - length, " -DCLF_ITEMS=%d", tile ? ITEMS : 1);

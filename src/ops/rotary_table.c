@@ -3,6 +3,7 @@
 
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
 
 #define CLF_OP "rotary_table"
 
@@ -66,6 +67,7 @@ void clf_rotary_table(clf_stream *s, clf_tensor positions, const clf_rotary_colu
         .options = tile ? "-DCLF_ITEMS=64" : "-DCLF_ITEMS=1",
         .groups = { clf_row_groups(clf_row_count(cosines)), 1 },
         .items = tile ? 64 : 1,
+        .turns = clf_turns_of_rows(clf_row_count(cosines), clf_turns((uint64_t)P, 0)),
     };
 
     clf_upload_copy(s, columns->frequency, (uint64_t)P * sizeof(float), frequency);

@@ -3,6 +3,8 @@
 
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
+#include "runtime/context.h"
 
 #define CLF_OP "row_max"
 
@@ -22,6 +24,15 @@ clf_status clf_row_max_check(clf_tensor x, clf_tensor y, clf_error *err)
     return CLF_OK;
 }
 
+/* Vectors of a group's columns, and those that fill none. */
+static uint64_t turns_of_span(const clf_stream *s, uint64_t span)
+{
+    const uint64_t vector = clf_stream_context(s)->vector_width;
+    const uint64_t items = clf_op_kernels(s) == CLF_KERNELS_TILE ? ITEMS : 1;
+
+    return clf_div_up(span, vector * items) + clf_div_up(vector, items);
+}
+
 void clf_row_max(clf_stream *s, clf_tensor x, clf_tensor y)
 {
     if (!clf_op_enter(s) || !clf_op_passed(s, clf_row_max_check(x, y, clf_op_error(s))))
@@ -35,6 +46,7 @@ void clf_row_max(clf_stream *s, clf_tensor x, clf_tensor y)
         .options = options.text,
         .groups = { clf_div_up(C, CLF_MAX(span, 1)), clf_row_groups(x.dim[0]) },
         .items = clf_op_kernels(s) == CLF_KERNELS_TILE ? ITEMS : 1,
+        .turns = clf_turns_of_rows(x.dim[0], clf_turns(turns_of_span(s, span), clf_turns((uint64_t)x.dim[1], 0))),
     };
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_u64((uint64_t)x.dim[0]), clf_arg_u64((uint64_t)x.dim[1]),

@@ -3,6 +3,7 @@
 
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
 
 #define CLF_OP "similarity"
 
@@ -43,6 +44,8 @@ void clf_similarity(clf_stream *s, clf_tensor x, clf_tensor z, float scale, clf_
         .options = options.text,
         .groups = { clf_row_groups(y.dim[1]), clf_row_groups(y.dim[0]) },
         .items = shape == CLF_KERNELS_TILE ? CLF_NORM_WG : 1,
+        .turns = clf_turns_of_rows(
+            y.dim[0], clf_turns_of_rows(y.dim[1], clf_turns((uint64_t)x.dim[1], clf_turns_of_row(s, x.dim[2])))),
     };
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_u64((uint64_t)x.dim[1]), clf_arg_rows(z), clf_arg_f32(scale),

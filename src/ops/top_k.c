@@ -2,8 +2,8 @@
 #include <clfusion/top_k.h>
 
 #include "ops/check.h"
-#include "runtime/context.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
 
 #define CLF_OP "top_k"
 
@@ -56,8 +56,8 @@ clf_status clf_top_k_check(clf_tensor scores, clf_top_k_order order, clf_tensor 
     return CLF_OK;
 }
 
-/* `across` groups for each of the rows on their way. */
-static clf_kernel kernel_of(const work *w, const char *simd, const char *tile, uint64_t across)
+/* `across` groups for each of the rows on their way, whose loops turn so often for a row. */
+static clf_kernel kernel_of(const work *w, const char *simd, const char *tile, uint64_t across, uint64_t turns)
 {
     return (clf_kernel){
         .program = CLF_OP,
@@ -65,13 +65,14 @@ static clf_kernel kernel_of(const work *w, const char *simd, const char *tile, u
         .options = w->options.text,
         .groups = { across, clf_row_groups((int64_t)w->batch) },
         .items = w->shape == CLF_KERNELS_TILE ? CLF_NORM_WG : 1,
+        .turns = clf_turns_of_rows((int64_t)w->batch, turns),
     };
 }
 
 /* The same of a kernel that both shapes share. */
-static clf_kernel shared_kernel_of(const work *w, const char *entry, uint64_t across)
+static clf_kernel shared_kernel_of(const work *w, const char *entry, uint64_t across, uint64_t turns)
 {
-    clf_kernel kernel = kernel_of(w, entry, entry, across);
+    clf_kernel kernel = kernel_of(w, entry, entry, across, turns);
 
     kernel.items = CLF_MIN(kernel.items, SHARED_ITEMS);
     return kernel;
@@ -81,7 +82,8 @@ static clf_kernel shared_kernel_of(const work *w, const char *entry, uint64_t ac
 static void best_of_blocks(clf_stream *s, const work *w, clf_tensor keys)
 {
     const uint64_t span = CLF_MAX(1, SPAN_SCORES / w->block);
-    const clf_kernel kernel = kernel_of(w, "clf_top_k_best_simd", "clf_top_k_best_tile", clf_div_up(w->blocks, span));
+    const clf_kernel kernel = kernel_of(w, "clf_top_k_best_simd", "clf_top_k_best_tile", clf_div_up(w->blocks, span),
+                                        clf_turns(span, clf_turns_of_row(s, (int64_t)w->block)));
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(w->scores), clf_arg_u64(w->first), clf_arg_u64(w->batch), clf_arg_u64(w->N),
                clf_arg_u64(w->block), clf_arg_u64(w->blocks), clf_arg_u64(span), clf_arg_memory(keys),
@@ -93,7 +95,8 @@ static void keys_of_blocks(clf_stream *s, const work *w, uint64_t block, uint64_
                            clf_tensor keys)
 {
     const uint64_t span = CLF_MAX(1, SPAN_SCORES / block);
-    const clf_kernel kernel = shared_kernel_of(w, "clf_top_k_keys", clf_div_up(count, span));
+    const clf_kernel kernel = shared_kernel_of(w, "clf_top_k_keys", clf_div_up(count, span),
+                                               clf_turns(span, clf_turns_of_row(s, (int64_t)block)));
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(w->scores), clf_arg_u64(w->first), clf_arg_u64(w->batch), clf_arg_u64(w->N),
                clf_arg_u64(block), clf_arg_u64(count), clf_arg_u64(span), clf_arg_u32(clf_present(chosen)),
@@ -101,10 +104,19 @@ static void keys_of_blocks(clf_stream *s, const work *w, uint64_t block, uint64_
                clf_arg_memory(keys), clf_arg_u64(clf_first_element(keys)));
 }
 
+/* Four digits of 8 bits, then the results. */
+static uint64_t select_turns(const work *w, uint64_t n)
+{
+    if (w->shape == CLF_KERNELS_TILE)
+        return clf_turns(6, clf_div_up(n, CLF_NORM_WG) + 300);
+    return clf_turns(5, n + 520);
+}
+
 /* The k best of keys [batch, n], ascending. */
 static void select_keys(clf_stream *s, const work *w, clf_tensor keys, clf_tensor found)
 {
-    const clf_kernel kernel = kernel_of(w, "clf_top_k_select_simd", "clf_top_k_select_tile", 1);
+    const clf_kernel kernel =
+        kernel_of(w, "clf_top_k_select_simd", "clf_top_k_select_tile", 1, select_turns(w, (uint64_t)clf_dim(keys, -1)));
 
     CLF_LAUNCH(s, &kernel, clf_arg_memory(keys), clf_arg_u64(clf_first_element(keys)), clf_arg_u64(w->batch),
                clf_arg_u64((uint64_t)clf_dim(keys, -1)), clf_arg_u64(w->k), clf_arg_memory(found),
@@ -114,7 +126,10 @@ static void select_keys(clf_stream *s, const work *w, clf_tensor keys, clf_tenso
 /* found[0] [batch, k] into the order that is wanted; found[1] is room for it. */
 static void put_in_order(clf_stream *s, const work *w, clf_tensor found)
 {
-    const clf_kernel kernel = kernel_of(w, "clf_top_k_order_simd", "clf_top_k_order_tile", 1);
+    /* Digits of 8 bits, or on GPUs of 4, in two walks each; a few are sorted by insertion. */
+    const uint64_t turns = w->shape == CLF_KERNELS_TILE ? clf_turns(8, 2 * clf_div_up(w->k, CLF_NORM_WG) + 200)
+                                                        : clf_turns(4, 2 * w->k + 520);
+    const clf_kernel kernel = kernel_of(w, "clf_top_k_order_simd", "clf_top_k_order_tile", 1, turns);
 
     if (w->order == CLF_TOP_K_BY_POSITION || w->k == 1)
         return;
@@ -124,7 +139,8 @@ static void put_in_order(clf_stream *s, const work *w, clf_tensor found)
 
 static void write_results(clf_stream *s, const work *w, clf_tensor chosen, clf_tensor found)
 {
-    const clf_kernel kernel = shared_kernel_of(w, "clf_top_k_write", clf_div_up(w->k, SPAN_SCORES));
+    const clf_kernel kernel =
+        shared_kernel_of(w, "clf_top_k_write", clf_div_up(w->k, SPAN_SCORES), clf_turns(CLF_MIN(w->k, SPAN_SCORES), 0));
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(w->scores), clf_arg_u64(w->first), clf_arg_u64(w->batch), clf_arg_u64(w->k),
                clf_arg_u64(CLF_MAX(1, w->block)), clf_arg_u32(clf_present(chosen)), clf_arg_memory(chosen),
@@ -177,28 +193,17 @@ static uint64_t bytes_of_row(const work *w)
 
 static void run_ref(clf_stream *s, const work *w)
 {
-    const clf_kernel kernel = kernel_of(w, "clf_top_k_ref", NULL, 1);
+    const uint64_t moved = w->order == CLF_TOP_K_BY_POSITION ? w->k / 2 + 1 : 0; /* by each that is found, on average */
+    const clf_kernel kernel = kernel_of(w, "clf_top_k_ref", NULL, 1, clf_turns(w->k, clf_turns(w->N, 0) + moved + 2));
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(w->scores), clf_arg_u64(w->rows), clf_arg_u64(w->N), clf_arg_u64(w->k),
                clf_arg_u32(w->order == CLF_TOP_K_BY_SCORE), clf_arg_u32(clf_present(w->values)),
                clf_arg_rows(w->values), clf_arg_rows(w->indices));
 }
 
-/* Mesa's llvmpipe (22.3) ends loops of one work-item there, without a word. */
-#define TURNS_OF_LLVMPIPE 65535
-
-static clf_status check_device(const clf_context *ctx, clf_tensor scores, clf_error *err)
-{
-    CLF_REQUIRE(err, !ctx->emulated_fma || clf_dim(scores, -1) <= TURNS_OF_LLVMPIPE, CLF_UNSUPPORTED,
-                "scores is %s; want rows of at most %d on llvmpipe, or another device", CLF_TEXT(scores),
-                TURNS_OF_LLVMPIPE);
-    return CLF_OK;
-}
-
 void clf_top_k(clf_stream *s, clf_tensor scores, clf_top_k_order order, clf_tensor values, clf_tensor indices)
 {
-    if (!clf_op_enter(s) || !clf_op_passed(s, clf_top_k_check(scores, order, values, indices, clf_op_error(s))) ||
-        !clf_op_passed(s, check_device(clf_stream_context(s), scores, clf_op_error(s))))
+    if (!clf_op_enter(s) || !clf_op_passed(s, clf_top_k_check(scores, order, values, indices, clf_op_error(s))))
         return;
 
     work w = {

@@ -162,6 +162,10 @@ static clf_status set_arg(clf_stream *s, const clf_kernel *k, cl_kernel kernel, 
     return set(s, k, kernel, (*index)++, sizeof arg->f, &arg->f, err);
 }
 
+/* Mesa's llvmpipe (22.3, 2026-11) ends the loops of a work-item without a word when they have turned so often, all of
+ * them together; leaving a loop counts too. */
+#define LLVMPIPE_TURNS 65535
+
 static clf_status launch(clf_stream *s, const clf_kernel *k, const clf_arg *args, size_t count, clf_error *err)
 {
     const size_t global[2] = { (size_t)(k->groups[0] * k->items), (size_t)k->groups[1] };
@@ -170,6 +174,11 @@ static clf_status launch(clf_stream *s, const clf_kernel *k, const clf_arg *args
     cl_event event = NULL;
     cl_uint index = 0;
 
+    if (s->ctx->emulated_fma && k->turns > LLVMPIPE_TURNS)
+        return CLF_FAIL(err, CLF_UNSUPPORTED,
+                        "%s: the loops of a work-item turn up to %" PRIu64
+                        " times; want at most %d on llvmpipe, or another device",
+                        k->entry, k->turns, LLVMPIPE_TURNS);
     CLF_TRY(kernel_get(s, k, &kernel, err));
     if (k->items > kernel.item_limit || k->items > s->ctx->info.work_group_limit)
         return CLF_FAIL(err, CLF_UNSUPPORTED,

@@ -14,6 +14,7 @@ typedef struct clf_kernel {
     const char *options; /* "-DCLF_X=f32"; "" for none; at most 200 characters */
     uint64_t groups[2];  /* work-groups in x and y; a 0 enqueues nothing */
     uint64_t items;      /* work-items of a group, all in x */
+    uint64_t turns;      /* of all loops of a work-item, at most (ops/turns.h); 0: few, whatever the sizes are */
 } clf_kernel;
 
 typedef struct clf_arg {

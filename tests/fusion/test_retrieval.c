@@ -113,6 +113,13 @@ static void finds_the_best_of_all_blocks(void **state)
             search(r, queries, K, values, indices);
             check(queries, stored, K, values, indices);
         }
+        for (int64_t few = 1; few <= 5; few++) { /* rows up to 4, a panel from there on */
+            const clf_host_tensor ask = { queries.data, CLF_F32, 2, { few, D } };
+
+            memset(indices, -1, sizeof indices);
+            search(r, ask, K, values, indices);
+            check(ask, stored, K, values, indices);
+        }
         search(r, queries, 1, NULL, indices); /* without values, another k */
         for (int q = 0; q < Q; q++)
             assert_true(indices[q] >= 0 && score(queries, stored, q, indices[q]) == (double)values[q * K]);
@@ -266,9 +273,11 @@ static void uploads_run_beside_products(void **state)
 
 /* ---- failures ---- */
 
+enum { FEW = 3, MANY = 5 }; /* queries as rows, and packed */
+
 typedef struct results {
-    int64_t indices[6];
-    float values[6];
+    int64_t indices[2 * MANY];
+    float values[2 * MANY];
 } results;
 
 typedef struct life {
@@ -294,9 +303,12 @@ static void an_error_at_any_call_is_reported_once(void **state)
 {
     clf_test *t = *state;
 
-    for (int upload = 0; upload < 2; upload++) {
+    for (int i = 0; i < 4; i++) {
+        const bool upload = i % 2 == 1;
         results best = { .indices = { 0 } }; /* no byte is padding */
-        life l = { .desc = clf_retrieval_desc_default(), .queries = integers(t, CLF_F32, 3, D), .best = &best };
+        life l = { .desc = clf_retrieval_desc_default(),
+                   .queries = integers(t, CLF_F32, i < 2 ? FEW : MANY, D),
+                   .best = &best };
         const clf_walk w = { .name = upload ? "uploads" : "in place",
                              .work = live,
                              .user = &l,
@@ -306,7 +318,7 @@ static void an_error_at_any_call_is_reported_once(void **state)
 
         l.desc.stored = integers(t, CLF_F32, 12, D);
         l.desc.block_rows = 5;
-        l.desc.upload = upload == 1;
+        l.desc.upload = upload;
         assert_true(clf_walk_calls(t, &w) > (clf_test_small_only(t) ? 3 : 30));
         assert_true(clf_walk_allocations(t, &w) > (clf_test_small_only(t) ? 0 : 5));
     }

@@ -68,22 +68,52 @@ static void pieces_give_the_best_of_all(void **state)
     }
 }
 
+/* A query alone has a way of its own in the kernel for CPUs. */
 static void zeros_infinities_and_nan_have_their_order(void **state)
 {
     static const double some[] = { 0.0, -0.0, NAN, -INFINITY, INFINITY, 1e-45, -1e-45, -NAN, 3.0 };
-    enum { N = 40, Q = 19, K = 12 };
+    static const int64_t queries[] = { 1, 19 };
+    enum { N = 107, K = 12 };
     clf_test *t = *state;
-    double *scores = clf_test_memory(t, N * Q * sizeof *scores);
 
-    for (int i = 0; i < N * Q; i++)
-        scores[i] = some[(size_t)(clf_test_random(t) * (double)CLF_COUNT(some))];
-    const clf_tensor x = clf_test_from(t, CLF_F32, CLF_DIMS(N, Q), scores);
-    const clf_tensor values = clf_test_empty(t, CLF_F32, CLF_DIMS(Q, K)),
-                     indices = clf_test_empty(t, CLF_I64, CLF_DIMS(Q, K));
+    for (size_t i = 0; i < 8 * CLF_COUNT(queries); i++) {
+        const int64_t Q = queries[i % CLF_COUNT(queries)];
+        const size_t kinds = 1 + i / CLF_COUNT(queries); /* with few the last place is reached by each of them */
+        double *scores = clf_test_memory(t, (size_t)(N * Q) * sizeof *scores);
 
-    clf_keep_best(t->stream, clf_slice(t->stream, x, 0, 0, 7), 0, values, indices);
-    clf_keep_best(t->stream, clf_slice(t->stream, x, 0, 7, N - 7), 7, values, indices);
-    check(t, values, indices, clf_test_given(t, x), N, Q, K);
+        for (int64_t n = 0; n < N * Q; n++)
+            scores[n] = some[(size_t)(clf_test_random(t) * (double)(kinds + 1))];
+        const clf_tensor x = clf_test_from(t, CLF_F32, CLF_DIMS(N, Q), scores);
+        const clf_tensor values = clf_test_empty(t, CLF_F32, CLF_DIMS(Q, K)),
+                         indices = clf_test_empty(t, CLF_I64, CLF_DIMS(Q, K));
+
+        clf_keep_best(t->stream, clf_slice(t->stream, x, 0, 0, 7), 0, values, indices);
+        clf_keep_best(t->stream, clf_slice(t->stream, x, 0, 7, N - 7), 7, values, indices);
+        check(t, values, indices, clf_test_given(t, x), N, Q, K);
+        clf_test_release_all(t);
+    }
+}
+
+/* Its bits are below those of any number, and nothing beside it makes a vector worth a look. */
+static void a_negative_nan_among_equals_is_found(void **state)
+{
+    enum { N = 64, MOST = 19, K = 2 };
+    static const int64_t queries[] = { 1, MOST };
+    clf_test *t = *state;
+    double scores[N * MOST];
+
+    for (size_t i = 0; i < CLF_COUNT(queries); i++) {
+        const int64_t Q = queries[i];
+
+        for (int64_t n = 0; n < N * Q; n++)
+            scores[n] = n / Q == 41 ? -NAN : 1.0;
+        const clf_tensor x = clf_test_from(t, CLF_F32, CLF_DIMS(N, Q), scores);
+        const clf_tensor values = clf_test_empty(t, CLF_F32, CLF_DIMS(Q, K)),
+                         indices = clf_test_empty(t, CLF_I64, CLF_DIMS(Q, K));
+
+        clf_keep_best(t->stream, x, 0, values, indices);
+        check(t, values, indices, clf_test_given(t, x), N, Q, K);
+    }
 }
 
 static void numbers_are_of_64_bits(void **state)
@@ -122,6 +152,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLF_TEST(pieces_give_the_best_of_all),
         CLF_TEST(zeros_infinities_and_nan_have_their_order),
+        CLF_TEST(a_negative_nan_among_equals_is_found),
         CLF_TEST(numbers_are_of_64_bits),
         CLF_TEST(names_what_does_not_fit),
     };

@@ -35,6 +35,10 @@ clf_expected clf_ref_attention(clf_test *t, clf_tensor q, clf_tensor k, clf_tens
 
 clf_expected clf_ref_pool(clf_test *t, clf_tensor x, clf_grid from, clf_grid to, clf_tensor y);
 
+/* tokens [M, D]: the cells' tokens one after the other, NaN behind them; *lengths (NULL: not wanted) those of budgets. */
+clf_expected clf_ref_detail_pool(clf_test *t, clf_tensor dense, clf_tensor budgets, clf_tensor tokens,
+                                 double **lengths);
+
 /* Exact for u8 without rescale, mean and std. */
 clf_expected clf_ref_resize(clf_test *t, clf_tensor x, const clf_resize_options *options, clf_tensor y);
 
@@ -42,11 +46,21 @@ clf_expected clf_ref_resize(clf_test *t, clf_tensor x, const clf_resize_options 
 clf_expected clf_ref_scores(clf_test *t, clf_tensor x, float scale, float bias, clf_scores_kind kind,
                             clf_expected *logits);
 
+clf_expected clf_ref_textures(clf_test *t, clf_tensor x, clf_tensor y);
+clf_expected clf_ref_min_max(clf_test *t, clf_tensor x, clf_min_max_over over, float eps);
+clf_expected clf_ref_entropy(clf_test *t, clf_tensor x, float eps, clf_tensor y);
+clf_expected clf_ref_row_stats(clf_test *t, clf_tensor x, clf_tensor y);
+clf_expected clf_ref_weighted_sum(clf_test *t, clf_tensor x, clf_tensor w, clf_tensor y);
+
 /* These round like the kernels and are exact. */
 double *clf_ref_add(clf_test *t, clf_tensor a, clf_tensor b, float scale);
 double *clf_ref_scale(clf_test *t, clf_tensor x, float factor);
 double *clf_ref_rotary(clf_test *t, clf_tensor x, clf_tensor cosines, clf_tensor sines, clf_rotary_pairs pairs,
                        int64_t width);
+
+/* In the shape of indices. */
+double *clf_ref_budgets(clf_test *t, clf_tensor relevance, clf_tensor indices, int64_t min_tokens, int64_t max_tokens,
+                        int64_t total);
 
 /* Rows of y without one in the table are NaN, as clf_test_empty fills them. */
 double *clf_ref_gather(clf_test *t, clf_tensor table, const int32_t *index, clf_tensor y);
