@@ -50,6 +50,7 @@ int clf_test_setup(void **state)
     }
     at_start = clf_shims_count();
     desc.gemm = gemm_of_run();
+    desc.cache_dir = getenv("CLF_TEST_CACHE");
     test.seed = seed_of_run();
     test.zero_limit = 0.3;
     if (clf_context_create(&desc, &test.ctx, &err) != CLF_OK ||

@@ -25,7 +25,8 @@ typedef struct clf_test {
                          * running test sets another: 0.65 where the operator itself makes zeros */
 } clf_test;
 
-/* Group fixtures: the context of CLFUSION_DEVICE (default auto), with the provider of CLF_TEST_GEMM. */
+/* Group fixtures: the context of CLFUSION_DEVICE (default auto), with the provider of CLF_TEST_GEMM and the cache of
+ * compiled kernels in the folder CLF_TEST_CACHE (default none). */
 int clf_test_setup(void **state);
 int clf_test_teardown(void **state); /* also asserts that nothing leaks: objects, device bytes, host bytes */
 

@@ -26,9 +26,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 
@@ -64,11 +66,17 @@ def options_of(pairs):
 
 
 def state_of(path, prefix):
-    if path.suffix == ".safetensors":
-        state = load_file(path)
-    else:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    state = {name[len(prefix):]: value.contiguous() for name, value in state.items() if name.startswith(prefix)}
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, UnpicklingError, RuntimeError) as e:
+        raise Refused(f"{path}: {str(e).splitlines()[0]}") from None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise Refused(f"{path}: it holds other things than tensors by name; want a state dict")
+    # Clones, because tied parameters share memory, which safetensors refuses.
+    state = {name[len(prefix):]: value.contiguous().clone() for name, value in state.items() if name.startswith(prefix)}
     if not state:
         raise Refused(f"{path}: no tensor begins with {prefix!r}; want a state dict")
     return state
@@ -122,7 +130,7 @@ def reference_of(where, state):
     if not colon or not Path(path).is_file():
         raise Refused(f"--reference is {where}; want FILE.py:NAME")
     spec = importlib.util.spec_from_file_location("reference", path)
-    file = importlib.util.module_from_spec(spec)
+    file = sys.modules["reference"] = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(Path(path).resolve().parent))
     spec.loader.exec_module(file)
     if not hasattr(file, name):

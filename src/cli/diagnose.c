@@ -135,6 +135,27 @@ static clf_status add_blind(diagnose_state *d, int32_t layer, const char *output
     return CLF_OK;
 }
 
+/* One output that the inputs allow by their shapes; *done is false when their values do not: *why says so. */
+static clf_status measure_output(diagnose_state *d, int32_t layer, clf_value output, bool *done, clf_error *why)
+{
+    const clf_status status =
+        strcmp(output.name, "attention") == 0 ? look(d, layer, output, why) : add_blind(d, layer, output.name, why);
+
+    *done = status == CLF_OK;
+    if (status != CLF_INVALID_ARGUMENT)
+        return status;
+    clf_stream_reset(d->session.stream);
+    return CLF_OK;
+}
+
+/* Whether an output tells of the picture: attention, or values that a visual input goes into. */
+static bool tells(const diagnose_state *d, clf_value output)
+{
+    return strcmp(output.name, "attention") == 0 ||
+           (output.tensor.dtype == CLF_F32 &&
+            clf_diagnose_sees(d->session.connector, d->inputs.values, d->inputs.count, output.name));
+}
+
 /* Everything that the inputs allow; what belongs to no layer, with the first.  When they allow nothing, the first
  * output says what is missing. */
 static clf_status measure_layer(diagnose_state *d, int32_t layer, clf_error *err)
@@ -147,25 +168,27 @@ static clf_status measure_layer(diagnose_state *d, int32_t layer, clf_error *err
     for (size_t i = 0; i < info.output_count; i++) {
         clf_value output = { .name = info.outputs[i].name };
         clf_error why = { .status = CLF_OK };
+        bool done = gives(d, &output, &why);
 
-        if (!gives(d, &output, &why)) {
-            if (i == 0)
-                first = why;
-        } else if (strcmp(output.name, "attention") == 0) {
-            CLF_TRY(look(d, layer, output, err));
-            any = true;
-        } else if (output.tensor.dtype == CLF_F32 &&
-                   clf_diagnose_sees(d->session.connector, d->inputs.values, d->inputs.count, output.name)) {
-            if (layer == 0 || !ports[i].of_no_layer)
-                CLF_TRY(add_blind(d, layer, output.name, err));
-            any = true;
+        if (done && !tells(d, output))
+            continue;
+        if (done && (layer == 0 || !ports[i].of_no_layer)) {
+            const clf_status status = measure_output(d, layer, output, &done, &why);
+
+            if (status != CLF_OK) {
+                *err = why;
+                return status;
+            }
         }
+        any = any || done;
+        if (!done && first.status == CLF_OK)
+            first = why;
     }
     if (!any && first.status != CLF_OK) {
         *err = first;
         return first.status;
     }
-    CLF_REQUIRE(err, any, CLF_INVALID_ARGUMENT, "no visual input is given; want vision, media or deepstack.K");
+    CLF_REQUIRE(err, any, CLF_INVALID_ARGUMENT, "no visual input is given; want image, vision, media or deepstack.K");
     return CLF_OK;
 }
 
@@ -263,8 +286,8 @@ const clf_cli_command clf_cli_diagnose = {
     .text =
         "Without inputs: the gates of all layers, tanh(alpha) of each; needs no device.  With inputs, layer by layer:\n"
         "entropy of the attention in nats and relative to that of equal weights; shares of heads and of visual\n"
-        "tokens with a weight above 0.9; and how much each output changes, relative to its norm, when vision, media\n"
-        "and deepstack.K are zeros; of a stack, what it gives when it ends behind the layer.  --set "
+        "tokens with a weight above 0.9; and how much each output changes, relative to its norm, when image, vision,\n"
+        "media and deepstack.K are zeros; of a stack, what it gives when it ends behind the layer.  --set "
         "attention_of=self|cross chooses where a layer has both.  --entropy writes the map behind the means: one "
         "value\n"
         "for each layer, head and position.\n",

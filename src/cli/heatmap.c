@@ -54,9 +54,14 @@ int clf_cli_heatmap_check(const clf_cli_command *command, const clf_cli_heatmap_
 {
     if (o->given && o->file.name == NULL)
         return clf_cli_usage(command, "--position, --head or --grid is given without --heatmap; want both");
-    if (o->given && o->position < 0)
-        return clf_cli_usage(command, "--heatmap is given without --position; want the row of attention to draw");
+    if (o->head >= 0 && o->position < 0)
+        return clf_cli_usage(command, "--head is given without --position; want both");
     return CLF_EXIT_DONE;
+}
+
+const char *clf_cli_heatmap_output(const clf_cli_heatmap_options *o)
+{
+    return o->position >= 0 ? "attention" : "relevance";
 }
 
 clf_status clf_cli_heatmap_open(clf_cli_heatmap *h, const clf_cli_heatmap_options *options, clf_error *err)
@@ -90,13 +95,13 @@ static clf_status enlarge(clf_cli_heatmap *h, const clf_heatmap *grid, const flo
     return status;
 }
 
-/* attention [H, Q, K] of one sample. */
+/* attention [H, Q, K] of one sample, or a map of K cells as that of one query. */
 static clf_status draw(clf_cli_heatmap *h, const float *weights, int64_t H, int64_t Q, int64_t K, clf_stream *s,
                        clf_error *err)
 {
     clf_heatmap grid = { .height = h->options->height,
                          .width = h->options->width,
-                         .position = h->options->position,
+                         .position = h->options->position >= 0 ? h->options->position : 0,
                          .head = h->options->head };
     clf_status status = clf_heatmap_fit(&grid, CLF_OP, H, Q, K, err);
 
@@ -124,12 +129,16 @@ clf_status clf_cli_heatmap_draw(clf_cli_heatmap *h, const clf_cli_values *output
 
     if (h->options == NULL)
         return CLF_OK;
-    while (strcmp(outputs->files[at].name, "attention") != 0) /* run has asked for it */
+    while (strcmp(outputs->files[at].name, clf_cli_heatmap_output(h->options)) != 0) /* run has asked for it */
         at++;
     const clf_tensor t = outputs->values[at].tensor;
+    const int32_t rank = h->options->position >= 0 ? 3 : 2; /* of one sample */
 
-    CLF_REQUIRE(err, t.dtype == CLF_F32 && (t.rank == 3 || (t.rank == 4 && t.dim[0] == 1)), CLF_INVALID_ARGUMENT,
-                "attention is %s; want a batch of 1 for --heatmap", CLF_TEXT(t));
+    CLF_REQUIRE(err, t.dtype == CLF_F32 && (t.rank == rank || (t.rank == rank + 1 && t.dim[0] == 1)),
+                CLF_INVALID_ARGUMENT, "%s is %s; want a batch of 1 for --heatmap", outputs->files[at].name,
+                CLF_TEXT(t));
+    if (rank == 2)
+        return draw(h, outputs->own[at].result, 1, 1, clf_dim(t, -2) * clf_dim(t, -1), s, err);
     return draw(h, outputs->own[at].result, clf_dim(t, -3), clf_dim(t, -2), clf_dim(t, -1), s, err);
 }
 

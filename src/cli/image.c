@@ -1,6 +1,7 @@
 /* A picture in the place of an npy file. */
 #include "cli/image.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include <clfusion/picture.h>
@@ -30,9 +31,12 @@ static clf_status process(clf_value *value, const clf_picture *picture, const cl
     int64_t h, w;
 
     clf_picture_processed_size(p, picture->height, picture->width, &h, &w);
+    CLF_REQUIRE(err, h > 0 && w > 0, CLF_INVALID_ARGUMENT,
+                "--image is %" PRId64 " x %" PRId64 " pixels; want one of each side left in %" PRId64 " x %" PRId64,
+                picture->height, picture->width, p->fit_height, p->fit_width);
     CLF_TRY(clf_tensor_create(clf_stream_context(s), CLF_F32, CLF_DIMS(1, 3, h, w), &value->tensor, err));
     clf_picture_process(s, picture, p, value->tensor);
-    return CLF_OK;
+    return clf_stream_finish(s, err); /* planning may read it, on a stream of its own */
 }
 
 clf_status clf_cli_image_load(clf_cli_values *inputs, const char *path, const char *checkpoint, const clf_connector *c,

@@ -119,6 +119,9 @@ static int report_names(bool json)
         for (size_t k = 0; k < clf_module_option_count(module); k++)
             used += clf_format(keys + used, sizeof keys - used, "%s%s", k > 0 ? " " : "",
                                clf_module_option_at(module, k).key);
+        if (clf_module_further_options(module)[0] != '\0')
+            (void)clf_format(keys + used, sizeof keys - used, "%s%s", used > 0 ? " " : "",
+                             clf_module_further_options(module));
         clf_cli_text(&r, NULL, module);
         clf_cli_text(&r, NULL, keys);
     }

@@ -156,6 +156,20 @@ static clf_status report_tensors(clf_cli_report *r, const plan_state *s, clf_err
     return CLF_OK;
 }
 
+/* Keys that change no tensor: their defaults are the module's own. */
+static void report_further_options(clf_cli_report *r, const char *keys)
+{
+    while (*keys != '\0') {
+        const size_t length = strcspn(keys, " ");
+        char key[80];
+
+        clf_format(key, sizeof key, "%.*s", (int)length, keys);
+        clf_cli_text(r, NULL, key);
+        clf_cli_text(r, NULL, "changes no tensor");
+        keys += length + (keys[length] == ' ' ? 1 : 0);
+    }
+}
+
 static void report_options(clf_cli_report *r, const char *module)
 {
     static const clf_cli_column columns[] = { { "option", -16 }, { "default", 0 } };
@@ -178,6 +192,7 @@ static void report_options(clf_cli_report *r, const char *module)
         clf_cli_text(r, NULL, o.key);
         clf_cli_text(r, NULL, text);
     }
+    report_further_options(r, clf_module_further_options(module));
     clf_cli_table_end(r);
 }
 

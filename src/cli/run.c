@@ -244,12 +244,13 @@ static bool has(const clf_cli_file *files, size_t count, const char *name)
  * long as the command line. */
 static void add_own_values(clf_cli_options *o)
 {
-    static char image[] = "image", attention[] = "attention";
+    static char image[] = "image", attention[] = "attention", relevance[] = "relevance";
+    char *drawn = o->heatmap.position >= 0 ? attention : relevance;
 
     if (o->image != NULL)
         o->inputs[o->input_count++] = (clf_cli_file){ .name = image };
-    if (o->heatmap.file.name != NULL && !has(o->outputs, o->output_count, attention))
-        o->outputs[o->output_count++] = (clf_cli_file){ .name = attention };
+    if (o->heatmap.file.name != NULL && !has(o->outputs, o->output_count, drawn))
+        o->outputs[o->output_count++] = (clf_cli_file){ .name = drawn };
 }
 
 /* What the words of the command line must have together; CLF_EXIT_DONE or the exit status, with its line. */

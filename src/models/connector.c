@@ -18,14 +18,20 @@ void clf_connector_destroy(clf_connector *c)
     clf_free(c);
 }
 
-/* "tokens fused": the outputs for which bit `input` of `bits` is set. */
+/* What an output needs; of inputs of which one is enough, the first. */
+static uint32_t needs_of(const clf_output_port *output)
+{
+    return output->needs | (output->either & (~output->either + 1U));
+}
+
+/* "tokens fused": the outputs that need the input, or those that may take it. */
 static void list_outputs(const clf_model_class *k, size_t input, bool needs, char *text, size_t bytes)
 {
     size_t used = 0;
 
     text[0] = '\0';
     for (size_t o = 0; o < k->output_count; o++)
-        if (((needs ? k->outputs[o].needs : k->outputs[o].may) >> input & 1U) != 0)
+        if (((needs ? needs_of(&k->outputs[o]) : k->outputs[o].may & ~needs_of(&k->outputs[o])) >> input & 1U) != 0)
             used += clf_format(text + used, bytes - used, "%s%s", used > 0 ? " " : "", k->outputs[o].name);
 }
 
@@ -42,7 +48,7 @@ static void describe_input(const clf_model *m, size_t i, clf_port_text *text, cl
         .types = input->kind == CLF_PORT_VALUES ? "f32 f16 bf16 f64" : "i64 i32 and other integers",
         .needed_by = text->needed_by,
         .taken_by = text->taken_by,
-        .optional = (m->model_class->outputs[0].needs >> i & 1U) == 0,
+        .optional = (needs_of(&m->model_class->outputs[0]) >> i & 1U) == 0,
     };
 }
 

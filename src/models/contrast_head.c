@@ -105,6 +105,7 @@ void clf_contrast_head_texts(clf_contrast_head *h, const clf_contrast_spec *spec
         return;
     h->indices = add_output(k, "indices", "[B, k]", CLF_PORT_IDS, needs | text, may);
     h->values = add_output(k, "values", "[B, k]", CLF_PORT_VALUES, needs | text, may);
+    k->outputs[h->values].dense_f32 = true;
 }
 
 /* ---- building ---- */

@@ -42,7 +42,7 @@ static clf_status shape(const void *module, clf_call *call, clf_error *err)
     const contrast_model *m = module;
     const clf_tensor vision = call->in[VISION];
 
-    if (clf_present(vision) && m->vision != CLF_VISION_ROWS && m->vision != CLF_VISION_MEAN && vision.dim[1] < 1)
+    if (clf_present(vision) && m->vision != CLF_VISION_ROWS && vision.dim[1] < 1)
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: vision is %s; want at least one row of each picture",
                         call->family, CLF_TEXT(vision));
     if (pools(m) && clf_present(vision) && call->ids[GRID] != NULL)

@@ -1,15 +1,18 @@
 /* Models that are cross-attention layers.
  *
- * text [B, T, Dt], vision [B, N, Dv], vision_mask [B, N] -> hidden [B, T, Dt], attention [B, H, T, N] */
+ * text [B, T, Dt], vision [B, N, Dv] or pictures [B, I, M, Dv], vision_mask [B, N], text_ids [B, T] or cross_mask
+ * [B, T, I] -> hidden [B, T, Dt], attention [B, H, T, N] */
 #include "models/cross_model.h"
 
 #include <string.h>
+
+#include <clfusion/gather.h>
 
 #include "core/alloc.h"
 #include "fusion/cross_attention.h"
 #include "fusion/place.h"
 #include "fusion/weight.h"
-#include "models/masks.h"
+#include "models/cross_sight.h"
 #include "runtime/op.h"
 
 /* ---- facts ---- */
@@ -70,20 +73,15 @@ clf_status clf_build_cross_facts(const clf_builder *b, const clf_cross_attention
 void clf_cross_model_forward(clf_stream *s, clf_cross_call call, clf_tensor text, clf_tensor media,
                              const clf_cross_options *rules, clf_tensor hidden, clf_tensor attention)
 {
-    const bool direct = attention.dtype == CLF_F32 && clf_is_dense(attention);
     clf_cross_options options = *rules;
 
     if (!clf_present(hidden))
         hidden = clf_scratch(s, CLF_F32, clf_tensor_dims(text));
     options.attention.weights = attention;
-    if (clf_present(attention) && !direct)
-        options.attention.weights = clf_scratch(s, CLF_F32, clf_tensor_dims(attention));
     if (call.first_alone)
         clf_cross_attention_first(s, call.layers, text, media, &options, hidden);
     else
         clf_cross_attention_stack(s, call.layers, text, media, &options, call.layer, hidden);
-    if (clf_present(attention) && !direct)
-        clf_place(s, options.attention.weights, attention);
 }
 
 /* ---- clfusion's own modules ---- */
@@ -91,23 +89,66 @@ void clf_cross_model_forward(clf_stream *s, clf_cross_call call, clf_tensor text
 typedef struct clf_cross_model {
     clf_cross_attention *layers;
     int32_t layer; /* whose attention is given */
+    bool residual; /* text that sees no picture passes unchanged */
+    clf_cross_sight sight;
     clf_cross_products products;
 } clf_cross_model;
 
-enum { TEXT, VISION, VISION_MASK };
+enum { TEXT, VISION, VISION_MASK, TEXT_IDS, CROSS_MASK };
 enum { HIDDEN, ATTENTION };
+
+static clf_status shape(const void *module, clf_call *call, clf_error *err)
+{
+    const clf_cross_model *m = module;
+
+    return clf_cross_sight_bind(&m->sight, call, call->in[VISION], call->in[TEXT_IDS], call->in[CROSS_MASK], err);
+}
+
+static int64_t size_of(const clf_call *call, const char *letter)
+{
+    return clf_letters_find(&call->letters, letter)->value;
+}
+
+/* Pictures [B, I, M, Dv] one after another: [B, I M, Dv]. */
+static clf_tensor rows_of(clf_stream *s, clf_tensor vision)
+{
+    if (vision.rank == 3)
+        return vision;
+    return clf_reshape(s, clf_place_dense(s, vision),
+                       CLF_DIMS(vision.dim[0], vision.dim[1] * vision.dim[2], vision.dim[3]));
+}
+
+/* text, or a copy where `hidden` takes its place before rows of it are needed again. */
+static clf_tensor keep(clf_stream *s, clf_tensor text, clf_tensor hidden)
+{
+    clf_tensor copy;
+
+    if (text.mem != hidden.mem)
+        return text;
+    copy = clf_scratch(s, text.dtype, clf_tensor_dims(text));
+    clf_place(s, text, copy);
+    return copy;
+}
 
 static void forward(clf_stream *s, const void *module, const clf_call *call)
 {
     const clf_cross_model *m = module;
-    const clf_tensor vision = call->in[VISION];
+    const clf_tensor text = call->in[TEXT], hidden = call->out[HIDDEN];
+    const int64_t B = text.dim[0], N = size_of(call, "N");
+    const clf_tensor vision = rows_of(s, call->in[VISION]);
+    const clf_cross_view view = { call->ids[VISION_MASK], call->ids[TEXT_IDS], call->ids[CROSS_MASK], B, text.dim[1], N,
+                                  size_of(call, "I") };
     clf_cross_options options = clf_cross_options_default();
+    clf_tensor unseen, kept = { .mem = NULL };
 
-    if (clf_present(call->in[VISION_MASK]))
-        options.attention.mask =
-            clf_mask_upload(s, call->ids[VISION_MASK], CLF_DIMS(vision.dim[0], 1, 1, vision.dim[1]));
-    clf_cross_model_forward(s, (clf_cross_call){ .layers = m->layers, .layer = m->layer }, call->in[TEXT], vision,
-                            &options, call->out[HIDDEN], call->out[ATTENTION]);
+    clf_cross_sight_rules(s, &m->sight, call->family, &view, &options.attention, &unseen);
+    const bool passes = m->residual && clf_present(unseen) && clf_present(hidden);
+    if (passes)
+        kept = keep(s, text, hidden);
+    clf_cross_model_forward(s, (clf_cross_call){ .layers = m->layers, .layer = m->layer }, text, vision, &options,
+                            hidden, call->out[ATTENTION]);
+    if (passes)
+        clf_gather(s, clf_place_as(s, kept, hidden.dtype), unseen, hidden);
 }
 
 static uint64_t flop(const void *module, const clf_call *call)
@@ -115,7 +156,7 @@ static uint64_t flop(const void *module, const clf_call *call)
     const clf_cross_model *m = module;
     const clf_tensor text = call->in[TEXT];
 
-    return clf_cross_flop(&m->products, text.dim[0], text.dim[1], call->in[VISION].dim[1]);
+    return clf_cross_flop(&m->products, text.dim[0], text.dim[1], size_of(call, "N"));
 }
 
 static void destroy(void *module)
@@ -128,16 +169,20 @@ static void destroy(void *module)
 }
 
 #define BOTH (1U << TEXT | 1U << VISION)
+#define SIGHT (1U << VISION_MASK | 1U << TEXT_IDS | 1U << CROSS_MASK)
 
 static const clf_model_class cross_class = {
     .module = "cross_attention",
     .inputs = { { .name = "text", .shape = "[B, T, Dt]" },
-                { .name = "vision", .shape = "[B, N, Dv]" },
-                { .name = "vision_mask", .shape = "[B, N]", .kind = CLF_PORT_IDS } },
-    .input_count = 3,
-    .outputs = { { .name = "hidden", .shape = "[B, T, Dt]", .needs = BOTH, .may = 1U << VISION_MASK, .like = TEXT },
-                 { .name = "attention", .shape = "[B, H, T, N]", .needs = BOTH, .may = 1U << VISION_MASK } },
+                { .name = "vision", .shape = "[B, N, Dv]|[B, I, M, Dv]" },
+                { .name = "vision_mask", .shape = "[B, N]", .kind = CLF_PORT_IDS },
+                { .name = "text_ids", .shape = "[B, T]", .kind = CLF_PORT_IDS },
+                { .name = "cross_mask", .shape = "[B, T, I]", .kind = CLF_PORT_IDS } },
+    .input_count = 5,
+    .outputs = { { .name = "hidden", .shape = "[B, T, Dt]", .needs = BOTH, .may = SIGHT, .like = TEXT },
+                 { .name = "attention", .shape = "[B, H, T, N]", .needs = BOTH, .may = SIGHT, .dense_f32 = true } },
     .output_count = 2,
+    .shape = shape,
     .forward = forward,
     .flop = flop,
     .destroy = destroy,
@@ -164,7 +209,9 @@ clf_status clf_build_cross(const clf_builder *b, const clf_cross_attention_desc 
     m->model_class = &cross_class;
     m->module = model;
     model->layer = b->layer == CLF_ALL_LAYERS ? 0 : b->layer;
+    model->residual = desc->form == CLF_CROSS_RESIDUAL;
     model->products = clf_cross_products_of(desc);
+    CLF_TRY(clf_build_cross_sight(b, &model->sight, err));
     CLF_TRY(clf_build_layer(b, desc->layer_count, err));
     CLF_TRY(check_attention_of(b, err));
     CLF_TRY(clf_build_cross_facts(b, desc, m, err));

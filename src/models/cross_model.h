@@ -32,13 +32,15 @@ typedef struct clf_cross_call {
     int32_t layer;
 } clf_cross_call;
 
-/* rules: the weights are set here.  hidden [B, T, Dt] and attention [B, H, T, K] of any float type; one of them may be
+/* rules: the weights are set here.  hidden [B, T, Dt] of any float type, attention dense f32 [B, H, T, K]; one of them may be
  * absent. */
 void clf_cross_model_forward(clf_stream *s, clf_cross_call call, clf_tensor text, clf_tensor media,
                              const clf_cross_options *rules, clf_tensor hidden, clf_tensor attention);
 
-/* The model of clfusion's own modules: `text` [B, T, Dt], `vision` [B, N, Dv] and optionally `vision_mask` [B, N] give
- * `hidden` [B, T, Dt] and the `attention` [B, H, T, N] of the builder's layer.  Text that sees no vision has 0. */
+/* The model of clfusion's own modules: `text` [B, T, Dt] and `vision` [B, N, Dv] give `hidden` [B, T, Dt] and the
+ * `attention` [B, H, T, N] of the builder's layer.  Optional: `vision_mask` [B, N], and for several pictures, I parts of N
+ * or [B, I, M, Dv], `text_ids` [B, T] with media_token_id or `cross_mask` [B, T, I].  Text that sees no vision has
+ * attention 0; text that sees no picture by the last two passes a gated layer unchanged. */
 clf_status clf_build_cross(const clf_builder *b, const clf_cross_attention_desc *desc, clf_model *m, clf_error *err);
 
 #endif

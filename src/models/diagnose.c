@@ -159,8 +159,12 @@ clf_status clf_diagnose_attention(const float *weights, clf_dims shape, double t
 
 static bool is_visual(const char *name)
 {
-    return strcmp(name, "vision") == 0 || strcmp(name, "media") == 0 ||
-           strncmp(name, "deepstack.", strlen("deepstack.")) == 0;
+    static const char *const names[] = { "image", "textures", "vision", "media" };
+
+    for (size_t i = 0; i < CLF_COUNT(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return strncmp(name, "deepstack.", strlen("deepstack.")) == 0;
 }
 
 /* True when `name` is one of the words of the list. */
@@ -240,20 +244,40 @@ static double relative_difference(const float *real, const float *blank, size_t 
     return change == 0.0 ? 0.0 : sqrt(change / size);
 }
 
+/* Pruning keeps other tokens without the picture: there is nothing to compare then. */
+static clf_status same_shape(const clf_connector *c, const clf_value *inputs, size_t count, const clf_value *output,
+                             bool *same, clf_error *err)
+{
+    clf_value planned = { .name = output->name };
+
+    CLF_TRY(clf_connector_plan(c, inputs, count, &planned, 1, err));
+    *same = clf_shape_is(planned.tensor, clf_tensor_dims(output->tensor));
+    return CLF_OK;
+}
+
 static clf_status run_both(clf_stream *s, const clf_connector *c, const clf_value *inputs, size_t count,
-                           clf_value output, blind_work *w, clf_error *err)
+                           clf_value output, blind_work *w, double *difference, clf_error *err)
 {
     const size_t elements = (size_t)clf_element_count(output.tensor);
+    bool same;
+
+    CLF_TRY(blank_inputs(w, inputs, count, err));
+    CLF_TRY(same_shape(c, w->inputs, count, &output, &same, err));
+    if (!same) {
+        *difference = 1.0;
+        return CLF_OK;
+    }
 
     w->real = clf_alloc(elements, sizeof *w->real);
     w->blank = clf_alloc(elements, sizeof *w->blank);
     CLF_REQUIRE(err, w->real != NULL && w->blank != NULL, CLF_OUT_OF_MEMORY, "no host memory for two of %s %s",
                 output.name, CLF_TEXT(output.tensor));
-    CLF_TRY(blank_inputs(w, inputs, count, err));
     output.host = w->real;
     CLF_TRY(clf_connector_run(s, c, inputs, count, &output, 1, err));
     output.host = w->blank;
-    return clf_connector_run(s, c, w->inputs, count, &output, 1, err);
+    CLF_TRY(clf_connector_run(s, c, w->inputs, count, &output, 1, err));
+    *difference = relative_difference(w->real, w->blank, elements);
+    return CLF_OK;
 }
 
 clf_status clf_diagnose_blind(clf_stream *s, const clf_connector *c, const clf_value *inputs, size_t input_count,
@@ -266,10 +290,8 @@ clf_status clf_diagnose_blind(clf_stream *s, const clf_connector *c, const clf_v
     CLF_REQUIRE(err, planned.tensor.dtype == CLF_F32, CLF_UNSUPPORTED, "output %s is %s; want floating-point values",
                 output, clf_dtype_name(planned.tensor.dtype));
     CLF_REQUIRE(err, clf_diagnose_sees(c, inputs, input_count, output), CLF_INVALID_ARGUMENT,
-                "no visual input of %s is given; want vision, media or deepstack.K", output);
-    const clf_status status = run_both(s, c, inputs, input_count, planned, &w, err);
-    if (status == CLF_OK)
-        *difference = relative_difference(w.real, w.blank, (size_t)clf_element_count(planned.tensor));
+                "no visual input of %s is given; want image, vision, media or deepstack.K", output);
+    const clf_status status = run_both(s, c, inputs, input_count, planned, &w, difference, err);
     free_work(&w, input_count);
     return status;
 }

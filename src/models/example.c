@@ -152,6 +152,8 @@ clf_status clf_connector_example_of(const clf_connector *c, size_t index, const 
     for (size_t i = 0; i < k->input_count; i++)
         if ((k->outputs[index].may >> i & 1U) != 0 && wished(wish, k->inputs[i].name) != NULL)
             needs |= 1U << i;
+    if ((k->outputs[index].either & needs) == 0)
+        needs |= k->outputs[index].either & (~k->outputs[index].either + 1U); /* the first of them */
     CLF_TRY(bind_wishes(c, needs, wish, &e.letters, err));
     for (size_t i = 0; i < k->input_count; i++)
         if ((needs >> i & 1U) != 0)

@@ -30,8 +30,10 @@ typedef struct clf_output_port {
     const char *shape; /* several forms: the first whose letters all have values */
     uint32_t needs;    /* bit i: input i */
     uint32_t may;      /* inputs that are checked and used when they are given */
+    uint32_t either;   /* some of `may`: at least one must be given.  Examples give the first */
     clf_port_kind kind;
     size_t like;      /* values: f32, or the type of this input */
+    bool dense_f32;   /* values: always f32 without gaps for the model, whatever the caller wants */
     bool of_no_layer; /* the same whatever builder.layer is */
 } clf_output_port;
 
@@ -44,6 +46,7 @@ typedef struct clf_call {
     clf_tensor out[CLF_MAX_PORTS];         /* by output port; absent unless asked for */
     const clf_value *given[CLF_MAX_PORTS]; /* what the caller gave for in[] */
     size_t wanted[CLF_MAX_PORTS];          /* which of the caller's outputs out[] is */
+    void *found;                           /* what `shape` keeps for `forward`, of clf_alloc; freed with the plan */
 } clf_call;
 
 /* What is done with a module: shared by the families that have the same inputs and outputs. */

@@ -36,7 +36,8 @@ static const vision_shapes *shapes_of(const clf_flamingo_desc *d)
 {
     if (!d->takes_frames)
         return &pictures_shapes;
-    return clf_host_present(d->frame_embs) || clf_host_present(d->media_time_embs) ? &frames_shapes : &either_shapes;
+    return clf_host_present(d->frame_embs.rows) || clf_host_present(d->media_embs.rows) ? &frames_shapes
+                                                                                        : &either_shapes;
 }
 
 static uint32_t add_input(clf_flamingo_model *m, size_t which)
@@ -48,15 +49,19 @@ static uint32_t add_input(clf_flamingo_model *m, size_t which)
     return 1U << k->input_count++;
 }
 
-/* An output of shape `form`, in f32 or the type of input `like`. */
+/* An output of shape `form`, in f32 or, unless `like` is NO_PORT, the type of that input. */
 static void add_output(clf_flamingo_model *m, size_t which, const char *name, const char *form, uint32_t needs,
                        uint32_t may, size_t like)
 {
     clf_model_class *k = &m->model_class;
 
     m->out[which] = k->output_count;
-    k->outputs[k->output_count++] =
-        (clf_output_port){ .name = name, .shape = form, .needs = needs, .may = may, .like = m->in[like] };
+    k->outputs[k->output_count++] = (clf_output_port){ .name = name,
+                                                       .shape = form,
+                                                       .needs = needs,
+                                                       .may = may,
+                                                       .like = like == NO_PORT ? 0 : m->in[like],
+                                                       .dense_f32 = like == NO_PORT };
 }
 
 static void add_ports(clf_flamingo_model *m, const clf_flamingo_desc *d)
@@ -71,7 +76,7 @@ static void add_ports(clf_flamingo_model *m, const clf_flamingo_desc *d)
     if (d->perceiver.layer_count > 0) {
         tokens = add_input(m, VISION);
         m->model_class.inputs[m->in[VISION]].shape = shapes->vision;
-        add_output(m, TOKENS, "tokens", shapes->tokens, tokens, 0, VISION);
+        add_output(m, TOKENS, "tokens", shapes->tokens, tokens, 0, NO_PORT);
         m->model_class.outputs[m->out[TOKENS]].of_no_layer = !d->attention_of_tokens;
     }
     if (d->gated.layer_count > 0) {
@@ -82,9 +87,9 @@ static void add_ports(clf_flamingo_model *m, const clf_flamingo_desc *d)
         add_output(m, HIDDEN, "hidden", "[B, T, Dt]", hidden, sight, TEXT);
     }
     if (d->attention_of_tokens)
-        add_output(m, ATTENTION, "attention", shapes->attention, tokens, 0, VISION);
+        add_output(m, ATTENTION, "attention", shapes->attention, tokens, 0, NO_PORT);
     else
-        add_output(m, ATTENTION, "attention", "[B, H, T, I*M]", hidden, sight, TEXT);
+        add_output(m, ATTENTION, "attention", "[B, H, T, I*M]", hidden, sight, NO_PORT);
 }
 
 /* ---- building ---- */
@@ -148,15 +153,17 @@ clf_status clf_build_alpha(const clf_builder *b, const char *name, int64_t Dt, c
 }
 
 /* A table of embeddings as [rows, Dv]. */
-static clf_status create_table(const clf_builder *b, const char *name, clf_host_tensor host, clf_model *m,
-                               clf_tensor *table, clf_error *err)
+static clf_status create_table(const clf_builder *b, const clf_flamingo_table *given, clf_model *m, clf_tensor *table,
+                               clf_error *err)
 {
+    clf_host_tensor host = given->rows;
+
     if (!clf_host_present(host))
         return CLF_OK;
     clf_build_count_f32(m, host);
     host.dim[1] = host.dim[host.rank - 1];
     host.rank = 2;
-    return clf_parameter_create(b->ctx, name, host, CLF_F32, b->source, table, err);
+    return clf_parameter_create(b->ctx, given->name.text, host, CLF_F32, b->source, table, err);
 }
 
 static clf_status build_perceiver(const clf_builder *b, const clf_flamingo_desc *d, clf_flamingo_model *model,
@@ -168,8 +175,10 @@ static clf_status build_perceiver(const clf_builder *b, const clf_flamingo_desc 
         r.layer_count = clf_build_end(b, r.layer_count);
     CLF_TRY(clf_build_letter(b, m, "M'", r.latents.dim[0], err));
     CLF_TRY(clf_build_letter(b, m, "H'", r.layers[0].cross.heads, err));
-    CLF_TRY(create_table(b, "perceiver.frame_embs", d->frame_embs, m, &model->frame_embs, err));
-    CLF_TRY(create_table(b, "perceiver.media_time_embs", d->media_time_embs, m, &model->media_embs, err));
+    model->frame_embs_name = d->frame_embs.name;
+    model->media_embs_name = d->media_embs.name;
+    CLF_TRY(create_table(b, &d->frame_embs, m, &model->frame_embs, err));
+    CLF_TRY(create_table(b, &d->media_embs, m, &model->media_embs, err));
     CLF_TRY(clf_resampler_create(b->ctx, &r, &model->perceiver, err));
     model->perceiver_cost = clf_resampler_cost_of(&r);
     clf_build_count_resampler(m, &r);

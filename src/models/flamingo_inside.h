@@ -19,6 +19,7 @@ typedef struct clf_flamingo_model {
     clf_resampler *perceiver; /* NULL: none */
     clf_tensor frame_embs;    /* f32 [F, Dv]; absent: none */
     clf_tensor media_embs;    /* f32 [I, Dv] */
+    clf_text frame_embs_name, media_embs_name;
     clf_cross_attention *gated;
     clf_flamingo_sight sight;
     bool attention_of_tokens;

@@ -65,9 +65,8 @@ static clf_status check_pictures(const clf_flamingo_model *m, const clf_call *ca
 {
     if (clf_present(m->media_embs) && pictures(call) > m->media_embs.dim[0])
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
-                        "%s: media is %s, %" PRId64 " pictures; want at most %" PRId64
-                        ", the rows of perceiver.media_time_embs",
-                        call->family, CLF_TEXT(media), pictures(call), m->media_embs.dim[0]);
+                        "%s: media is %s, %" PRId64 " pictures; want at most %" PRId64 ", the rows of %s", call->family,
+                        CLF_TEXT(media), pictures(call), m->media_embs.dim[0], m->media_embs_name.text);
     return CLF_OK;
 }
 
@@ -95,8 +94,8 @@ static clf_status shape(const void *module, clf_call *call, clf_error *err)
     const clf_tensor vision = input(m, call, VISION), media = input(m, call, MEDIA);
 
     if (clf_present(vision)) {
-        CLF_TRY(check_embeddings(call, vision, m->frame_embs, 2, "perceiver.frame_embs", "frames", err));
-        CLF_TRY(check_embeddings(call, vision, m->media_embs, 1, "perceiver.media_time_embs", "pictures", err));
+        CLF_TRY(check_embeddings(call, vision, m->frame_embs, 2, m->frame_embs_name.text, "frames", err));
+        CLF_TRY(check_embeddings(call, vision, m->media_embs, 1, m->media_embs_name.text, "pictures", err));
     }
     if (!clf_present(media))
         return CLF_OK;
@@ -106,23 +105,6 @@ static clf_status shape(const void *module, clf_call *call, clf_error *err)
 }
 
 /* ---- forward ---- */
-
-/* Modules write f32 without gaps: into the output itself, or into scratch that hand_over converts. */
-static bool is_direct(clf_tensor wanted)
-{
-    return wanted.dtype == CLF_F32 && clf_is_dense(wanted);
-}
-
-static clf_tensor made_in(clf_stream *s, clf_tensor wanted, clf_dims dims)
-{
-    return is_direct(wanted) ? clf_reshape(s, wanted, dims) : clf_scratch(s, CLF_F32, dims);
-}
-
-static void hand_over(clf_stream *s, clf_tensor made, clf_tensor wanted)
-{
-    if (clf_present(wanted) && !is_direct(wanted))
-        clf_place(s, clf_reshape(s, made, clf_tensor_dims(wanted)), wanted);
-}
 
 /* x + a row of a table; x [B, 1, 1, N, Dv] in place. */
 static void add_row(clf_stream *s, clf_tensor x, clf_tensor table, int64_t row)
@@ -161,17 +143,16 @@ static void tokens_forward(clf_stream *s, const clf_flamingo_model *m, const clf
     const clf_tensor attention = m->attention_of_tokens ? output(m, call, ATTENTION) : (clf_tensor){ .mem = NULL };
     const int64_t M = clf_resampler_tokens(m->perceiver), D = clf_resampler_token_width(m->perceiver);
     clf_resampler_options options = clf_resampler_options_default();
-    const clf_tensor made = made_in(s, tokens, CLF_DIMS(x.dim[0], M, D));
+    const clf_dims rows = CLF_DIMS(x.dim[0], M, D);
 
     if (clf_present(attention)) {
         const int64_t H = clf_dim(attention, -3), K = clf_dim(attention, -1);
 
-        options.weights = made_in(s, attention, CLF_DIMS(x.dim[0], H, M, K));
+        options.weights = clf_reshape(s, attention, CLF_DIMS(x.dim[0], H, M, K));
         options.weights_of = m->perceiver_layer;
     }
-    clf_resampler_forward(s, m->perceiver, x, &options, made);
-    hand_over(s, made, tokens);
-    hand_over(s, options.weights, attention);
+    clf_resampler_forward(s, m->perceiver, x, &options,
+                          clf_present(tokens) ? clf_reshape(s, tokens, rows) : clf_scratch(s, CLF_F32, rows));
 }
 
 /* i32 on the device. */

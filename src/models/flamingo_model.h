@@ -9,6 +9,7 @@
 #include <clfusion/cross_attention.h>
 #include <clfusion/resampler.h>
 
+#include "core/text.h"
 #include "models/family.h"
 
 /* What a text position sees of several pictures. */
@@ -20,11 +21,17 @@ typedef struct clf_flamingo_sight {
     bool immediate; /* the last picture alone; else all so far */
 } clf_flamingo_sight;
 
+/* A table of embeddings, under the name that the checkpoint has for it. */
+typedef struct clf_flamingo_table {
+    clf_host_tensor rows; /* absent: there is none */
+    clf_text name;
+} clf_flamingo_table;
+
 typedef struct clf_flamingo_desc {
-    clf_resampler_desc perceiver;    /* layer_count 0: none */
-    clf_host_tensor frame_embs;      /* [F, Dv] or [F, 1, Dv], added to the frames of a picture; absent: none */
-    clf_host_tensor media_time_embs; /* [I, 1, Dv], added to the pictures of a text; absent: none */
-    bool takes_frames;               /* vision [B, I, F, N, Dv] too */
+    clf_resampler_desc perceiver;  /* layer_count 0: none */
+    clf_flamingo_table frame_embs; /* [F, Dv] or [F, 1, Dv], added to the frames of a picture */
+    clf_flamingo_table media_embs; /* [I, 1, Dv], added to the pictures of a text */
+    bool takes_frames;             /* vision [B, I, F, N, Dv] too */
 
     clf_cross_attention_desc gated; /* layer_count 0: none */
     clf_flamingo_sight sight;

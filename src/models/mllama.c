@@ -244,6 +244,7 @@ static clf_status build(const clf_builder *b, clf_model *m, clf_error *err)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "%s: no host memory for the model", b->family);
     m->model_class = &clf_mllama_class;
     m->module = model;
+    CLF_TRY(clf_config_int(b->config, "vision_config.max_num_tiles", &model->max_tiles, err));
     CLF_TRY(find_layers(b, numbers, &count, err));
     CLF_TRY(clf_build_has(b, PROJECTOR ".weight", &projector, err));
     if (count == 0 && !projector)

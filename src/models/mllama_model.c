@@ -55,8 +55,20 @@ static uint64_t tiles_of(clf_tensor media, int64_t B)
     return media.rank == 3 && B > 0 && media.dim[0] > B ? (uint64_t)(media.dim[0] / B) : 0;
 }
 
+/* Tiles of a picture that cross_mask spells out in its last dimension. */
+static clf_status check_tiles(const clf_mllama *m, const clf_call *call, bool by_tile, clf_error *err)
+{
+    const clf_tensor mask = call->in[CROSS_MASK];
+
+    if (by_tile && m->max_tiles > 0 && clf_dim(mask, -1) > m->max_tiles)
+        return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
+                        "%s: cross_mask is %s; want tiles of at most %" PRId64 ", vision_config.max_num_tiles",
+                        call->family, CLF_TEXT(mask), m->max_tiles);
+    return CLF_OK;
+}
+
 /* Columns of cross_mask, one for each tile; the rows of media are dealt out evenly. */
-static clf_status check_columns(const clf_call *call, uint64_t K, clf_error *err)
+static clf_status check_columns(const clf_mllama *m, const clf_call *call, uint64_t K, clf_error *err)
 {
     const clf_tensor mask = call->in[CROSS_MASK], text = call->in[TEXT];
     const bool whole = mask.dim[0] == text.dim[0] && mask.dim[1] == text.dim[1];
@@ -80,6 +92,7 @@ static clf_status check_columns(const clf_call *call, uint64_t K, clf_error *err
     const uint64_t tiles = tiles_of(call->in[MEDIA], text.dim[0]);
     const bool by_tile = mask.rank == (whole ? 4 : 3);
 
+    CLF_TRY(check_tiles(m, call, by_tile, err));
     if (tiles != 0 && (by_tile ? columns != tiles : columns == 0 || tiles % columns != 0))
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
                         "%s: cross_mask is %s with %" PRIu64 " columns; want %" PRIu64
@@ -93,11 +106,10 @@ static clf_status shape(const void *module, clf_call *call, clf_error *err)
 {
     uint64_t K = 0;
 
-    (void)module;
     if (!clf_present(call->in[MEDIA]))
         return CLF_OK;
     CLF_TRY(count_keys(call, call->in[TEXT].dim[0], &K, err));
-    CLF_TRY(check_columns(call, K, err));
+    CLF_TRY(check_columns(module, call, K, err));
     return clf_letters_bind(&call->letters, call->family, "K", (int64_t)K, "media", err);
 }
 
@@ -234,7 +246,7 @@ static void destroy(void *module)
 #define LAYER_OUTPUTS                                                                                                  \
     { .name = "hidden", .shape = "[B, T, Dt]", LAYER_NEEDS, .like = TEXT },                                            \
     {                                                                                                                  \
-        .name = "attention", .shape = "[B, H, T, K]", LAYER_NEEDS                                                      \
+        .name = "attention", .shape = "[B, H, T, K]", LAYER_NEEDS, .dense_f32 = true                                   \
     }
 #define TOKENS_SHAPE "[I'*tiles'*B', N', Dt] | [B', N', Dt]"
 

@@ -11,6 +11,7 @@ typedef struct clf_mllama {
     clf_cross_attention *layers; /* the chosen one, or all; NULL: none */
     clf_cross_products products;
     uint64_t projector_products;
+    int64_t max_tiles; /* of a picture; 0: the configuration does not say */
 } clf_mllama;
 
 /* Projector and layer, a layer alone, a projector alone. */

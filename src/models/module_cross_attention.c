@@ -170,6 +170,21 @@ static clf_status read_stack_options(const clf_builder *b, clf_stack_options *o,
     return CLF_OK;
 }
 
+/* tanh_output has no alpha: one that is there would be left out without a word. */
+static clf_status read_stack_gate(const clf_builder *b, const clf_stack_options *o, const char *alpha,
+                                  clf_attention_layer_desc *a, clf_error *err)
+{
+    bool there;
+
+    if (!o->tanh_output)
+        return clf_build_tensor(b, alpha, 1, &a->gate, err);
+    CLF_TRY(clf_build_has(b, alpha, &there, err));
+    if (there)
+        return CLF_FAIL(err, CLF_BAD_FILE, "%s: gate is tanh_output; want alpha, as %s is there", b->family, alpha);
+    a->activation = CLF_TANH;
+    return CLF_OK;
+}
+
 /* xattn_i of a stack, i from 1. */
 static clf_status read_stack_layer(const clf_builder *b, const clf_stack_options *o, int32_t i,
                                    clf_attention_layer_desc *a, clf_error *err)
@@ -187,10 +202,7 @@ static clf_status read_stack_layer(const clf_builder *b, const clf_stack_options
                         b->family, o->scale_heads, rows, prefix);
     a->scale = (float)(1.0 / sqrt((double)(rows / o->scale_heads)));
     CLF_TRY(clf_build_norm(b, join(name, prefix, "norm"), CLF_NORM_LAYER, C, o->eps, &a->norm, err));
-    if (!o->tanh_output)
-        return clf_build_tensor(b, join(name, prefix, "alpha"), 1, &a->gate, err);
-    a->activation = CLF_TANH;
-    return CLF_OK;
+    return read_stack_gate(b, o, join(name, prefix, "alpha"), a, err);
 }
 
 /* Layers as far as there are tensors; num_layers must say the same. */

@@ -54,18 +54,6 @@ static void give_mask(clf_stream *s, const clf_call *call)
     clf_free(values);
 }
 
-/* The module writes f32: into the output itself, or into scratch that hand_over converts. */
-static clf_tensor made_in(clf_stream *s, clf_tensor wanted)
-{
-    return wanted.dtype == CLF_F32 ? wanted : clf_scratch(s, CLF_F32, clf_tensor_dims(wanted));
-}
-
-static void hand_over(clf_stream *s, clf_tensor made, clf_tensor wanted)
-{
-    if (made.dtype != wanted.dtype)
-        clf_place(s, made, wanted);
-}
-
 static void give_text(clf_stream *s, const clf_early_fusion_model *m, const clf_call *call, clf_tensor words)
 {
     const int64_t *ids = call->ids[TEXT];
@@ -78,8 +66,7 @@ static void fuse(clf_stream *s, const clf_early_fusion_model *m, const clf_call 
 {
     const clf_tensor fused = call->out[FUSED], tokens = call->out[TOKENS], hidden = call->out[HIDDEN];
     const int64_t N = clf_letters_find(&call->letters, "N")->value;
-    const clf_tensor whole = made_in(s, fused);
-    const clf_tensor left = clf_slice(s, whole, 1, 0, N), right = clf_slice(s, whole, 1, N, whole.dim[1] - N);
+    const clf_tensor left = clf_slice(s, fused, 1, 0, N), right = clf_slice(s, fused, 1, N, fused.dim[1] - N);
 
     clf_early_fusion_vision(s, m->fusion, call->in[VISION], left);
     give_text(s, m, call, right);
@@ -87,7 +74,6 @@ static void fuse(clf_stream *s, const clf_early_fusion_model *m, const clf_call 
         clf_place(s, left, tokens);
     if (clf_present(hidden))
         clf_place(s, right, hidden);
-    hand_over(s, whole, fused);
 }
 
 static void forward(clf_stream *s, const void *module, const clf_call *call)
@@ -101,18 +87,10 @@ static void forward(clf_stream *s, const void *module, const clf_call *call)
         fuse(s, m, call);
         return;
     }
-    if (clf_present(tokens)) {
-        const clf_tensor made = made_in(s, tokens);
-
-        clf_early_fusion_vision(s, m->fusion, call->in[VISION], made);
-        hand_over(s, made, tokens);
-    }
-    if (clf_present(hidden)) {
-        const clf_tensor made = made_in(s, hidden);
-
-        give_text(s, m, call, made);
-        hand_over(s, made, hidden);
-    }
+    if (clf_present(tokens))
+        clf_early_fusion_vision(s, m->fusion, call->in[VISION], tokens);
+    if (clf_present(hidden))
+        give_text(s, m, call, hidden);
 }
 
 static uint64_t flop(const void *module, const clf_call *call)
@@ -177,9 +155,9 @@ static void destroy(void *module)
                     { .name = "vision_mask", .shape = "[B, N]", .kind = CLF_PORT_IDS },                                \
                     { .name = "text_mask", .shape = "[B, T]", .kind = CLF_PORT_IDS } },                                \
         .input_count = 4,                                                                                              \
-        .outputs = { { .name = "fused", .shape = "[B, N + T, Dt]", .needs = BOTH },                                    \
-                     { .name = "tokens", .shape = "[B, N, Dt]", .needs = 1U << VISION },                               \
-                     { .name = "hidden", .shape = "[B, T, Dt]", .needs = 1U << TEXT },                                 \
+        .outputs = { { .name = "fused", .shape = "[B, N + T, Dt]", .needs = BOTH, .dense_f32 = true },                 \
+                     { .name = "tokens", .shape = "[B, N, Dt]", .needs = 1U << VISION, .dense_f32 = true },            \
+                     { .name = "hidden", .shape = "[B, T, Dt]", .needs = 1U << TEXT, .dense_f32 = true },              \
                      { .name = "mask",                                                                                 \
                        .shape = "[B, N + T]",                                                                          \
                        .needs = BOTH,                                                                                  \

@@ -67,6 +67,13 @@ clf_module_option clf_module_option_at(const char *module, size_t index)
     return option;
 }
 
+const char *clf_module_further_options(const char *module)
+{
+    const clf_module_spec *spec = clf_module_spec_find(module);
+
+    return spec != NULL && spec->further != NULL ? spec->further : "";
+}
+
 /* A product that stays UINT64_MAX once it does not fit. */
 static uint64_t times(uint64_t a, int64_t b)
 {

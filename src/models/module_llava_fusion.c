@@ -31,15 +31,10 @@ static void forward(clf_stream *s, const void *module, const clf_call *call)
     }
     const int64_t M = clf_letters_find(&call->letters, "N")->value / clf_letters_find(&call->letters, "r")->value;
     const int64_t T = fused.dim[1] - M;
-    clf_tensor whole = fused;
 
-    if (fused.dtype != CLF_F32)
-        whole = clf_scratch(s, CLF_F32, clf_tensor_dims(fused));
-    clf_llava_fusion_forward(s, m->fusion, vision, call->ids[TEXT_IDS], T, whole);
+    clf_llava_fusion_forward(s, m->fusion, vision, call->ids[TEXT_IDS], T, fused);
     if (clf_present(tokens))
-        clf_place(s, clf_slice(s, whole, 1, 0, M), tokens);
-    if (fused.dtype != CLF_F32)
-        clf_place(s, whole, fused);
+        clf_place(s, clf_slice(s, fused, 1, 0, M), tokens);
 }
 
 static uint64_t flop(const void *module, const clf_call *call)
@@ -64,7 +59,10 @@ static const clf_model_class fusion_class = {
     .inputs = { { .name = "vision", .shape = "[B, N, Dv]" },
                 { .name = "text_ids", .shape = "[B, T]", .kind = CLF_PORT_IDS } },
     .input_count = 2,
-    .outputs = { { .name = "fused", .shape = "[B, N/r + T, Dt]", .needs = 1U << VISION | 1U << TEXT_IDS },
+    .outputs = { { .name = "fused",
+                   .shape = "[B, N/r + T, Dt]",
+                   .needs = 1U << VISION | 1U << TEXT_IDS,
+                   .dense_f32 = true },
                  { .name = "tokens", .shape = "[B, N/r, Dt]", .needs = 1U << VISION } },
     .output_count = 2,
     .forward = forward,

@@ -10,6 +10,7 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/shape.h"
+#include "core/size.h"
 #include "core/text.h"
 #include "fusion/place.h"
 #include "models/registry.h"
@@ -23,31 +24,29 @@ typedef struct clf_prune_model {
 enum { VISION };
 enum { TOKENS, LENGTHS, MASK, INDICES };
 
-/* Host memory of a call: what each picture keeps. */
+/* What each picture keeps: found while planning, used by forward. */
 typedef struct kept {
-    int32_t *indices; /* [B, N] */
-    int64_t *lengths; /* [B] */
     int64_t longest;
+    int32_t *indices;  /* [B, N], behind lengths */
+    int64_t lengths[]; /* [B] */
 } kept;
 
-static void free_kept(kept *k)
-{
-    clf_free(k->indices);
-    clf_free(k->lengths);
-}
-
-/* The caller frees *k, after an error too. */
-static clf_status keep(const clf_prune_model *m, const clf_call *call, kept *k, clf_error *err)
+/* The call has it, after an error too. */
+static clf_status keep(const clf_prune_model *m, clf_call *call, clf_error *err)
 {
     const clf_tensor vision = call->in[VISION];
+    const uint64_t B = (uint64_t)vision.dim[0], row = sizeof(int64_t) + (uint64_t)vision.dim[1] * sizeof(int32_t);
     clf_host_tensor host = { call->given[VISION]->host, vision.dtype, 3, { 0 } };
+    uint64_t bytes;
+    kept *k = NULL;
 
     memcpy(host.dim, vision.dim, sizeof host.dim);
-    *k = (kept){ .indices = clf_alloc((size_t)clf_row_count(vision), sizeof *k->indices),
-                 .lengths = clf_alloc((size_t)vision.dim[0], sizeof *k->lengths) };
-    if (k->indices == NULL || k->lengths == NULL)
+    if (clf_size_mul(B, row, &bytes) && clf_size_add(bytes, sizeof *k, &bytes) && bytes <= SIZE_MAX)
+        call->found = k = clf_alloc((size_t)bytes, 1);
+    if (k == NULL)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "%s: no host memory for the indices of vision %s", call->family,
                         CLF_TEXT(vision));
+    k->indices = (int32_t *)(k->lengths + B);
     return clf_prune_plan(host, m->metric, m->threshold, k->indices, k->lengths, &k->longest, err);
 }
 
@@ -55,8 +54,7 @@ static clf_status shape(const void *module, clf_call *call, clf_error *err)
 {
     const clf_value *given = call->given[VISION];
     const clf_tensor vision = call->in[VISION];
-    kept k = { .longest = vision.dim[1] };
-    clf_status status = CLF_OK;
+    const kept *k;
 
     if (given->tensor.mem != NULL && given->host == NULL)
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT,
@@ -66,9 +64,9 @@ static clf_status shape(const void *module, clf_call *call, clf_error *err)
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: vision is %s; want N below 2^31 and D above 0", call->family,
                         CLF_TEXT(vision));
     if (given->host != NULL)
-        status = keep(module, call, &k, err);
-    free_kept(&k);
-    return status == CLF_OK ? clf_letters_bind(&call->letters, call->family, "M", k.longest, "vision", err) : status;
+        CLF_TRY(keep(module, call, err));
+    k = call->found;
+    return clf_letters_bind(&call->letters, call->family, "M", k != NULL ? k->longest : vision.dim[1], "vision", err);
 }
 
 /* The numbers of an output: lengths, mask or indices. */
@@ -109,14 +107,15 @@ static void write_numbers(clf_stream *s, const clf_call *call, const kept *k, si
     clf_free(values);
 }
 
-static void write_tokens(clf_stream *s, const clf_call *call, const kept *k)
+/* Moves the indices: rows of N numbers become rows of M, from the front. */
+static void write_tokens(clf_stream *s, const clf_call *call, kept *k)
 {
     const clf_tensor vision = call->in[VISION], tokens = call->out[TOKENS];
     const int64_t B = vision.dim[0], N = vision.dim[1], M = k->longest;
     const bool same = tokens.dtype == vision.dtype;
     const clf_tensor y = same ? tokens : clf_scratch(s, vision.dtype, clf_tensor_dims(tokens));
 
-    for (int64_t b = 0; b < B; b++) /* rows of N numbers become rows of M, from the front */
+    for (int64_t b = 0; b < B; b++)
         memmove(k->indices + b * M, k->indices + b * N, (size_t)M * sizeof *k->indices);
     clf_prune(s, vision, k->indices, y);
     if (!same)
@@ -125,21 +124,11 @@ static void write_tokens(clf_stream *s, const clf_call *call, const kept *k)
 
 static void forward(clf_stream *s, const void *module, const clf_call *call)
 {
-    kept k;
-    bool kept_all = clf_op_passed(s, keep(module, call, &k, clf_op_error(s)));
-
-    if (kept_all && k.longest != clf_letters_find(&call->letters, "M")->value) {
-        CLF_OP_FAIL(s, CLF_INVALID_ARGUMENT,
-                    "%s: vision has changed since the plan; want it left alone until the call ends", call->family);
-        kept_all = false;
-    }
-    if (kept_all) {
-        for (size_t output = LENGTHS; output <= INDICES; output++)
-            write_numbers(s, call, &k, output);
-        if (clf_present(call->out[TOKENS]))
-            write_tokens(s, call, &k); /* last: it moves the indices */
-    }
-    free_kept(&k);
+    (void)module;
+    for (size_t output = LENGTHS; output <= INDICES; output++)
+        write_numbers(s, call, call->found, output);
+    if (clf_present(call->out[TOKENS]))
+        write_tokens(s, call, call->found); /* last: it moves the indices */
 }
 
 /* Squares and sums, on the host. */

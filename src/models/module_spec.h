@@ -41,6 +41,7 @@ typedef struct clf_spec_tensor {
 
 typedef struct clf_module_spec {
     const char *module;
+    const char *further; /* keys of options that change no tensor, apart by spaces; NULL: none */
     clf_spec_option options[CLF_SPEC_OPTIONS];
     clf_spec_tensor tensors[CLF_SPEC_TENSORS];
 

@@ -99,6 +99,7 @@ static const clf_module_spec specs[] = {
       .tensors = { ONE("proj.weight", "[Dt, Dv]"), ONE("proj.bias", "[Dt]") } },
 
     { .module = "mlp_projection",
+      .further = "activation",
       .options = { NUMBER("vision_dim", "Dv", 1024), NUMBER("llm_dim", "Dt", 256), LIKE("hidden_dim", "F", "Dt"),
                    NUMBER("depth", "L", 2), NUMBER("compress_ratio", "r", 1) },
       .derive = count_mlp,
@@ -112,6 +113,7 @@ static const clf_module_spec specs[] = {
                    WHEN("mlp.{e}.bias", "[Dt]", "z") } },
 
     { .module = "llava_fusion",
+      .further = "activation",
       .options = { NUMBER("vision_dim", "Dv", 1024), NUMBER("llm_dim", "Dt", 256), LIKE("hidden_dim", "F", "Dt"),
                    NUMBER("depth", "L", 2), NUMBER("compress_ratio", "r", 1), REQUIRED("vocab_size", "V"),
                    SWITCH("use_mlp", "u", 1) },
@@ -129,6 +131,7 @@ static const clf_module_spec specs[] = {
                    ONE("text_embed.weight", "[V, Dt]") } },
 
     { .module = "cross_attention",
+      .further = "media_token_id only_attend_immediate_media",
       .options = { REQUIRED("text_dim", "Dt"), REQUIRED("vision_dim", "Dv"), NUMBER("num_heads", "H", 16),
                    NUMBER("head_dim", "d", 64) },
       .tensors = { ONE("q_proj.weight", "[H*d, Dt]"), ONE("k_proj.weight", "[H*d, Dv]"),
@@ -136,6 +139,7 @@ static const clf_module_spec specs[] = {
                    ONE("out_proj.bias", "[Dt]") } },
 
     { .module = "gated_cross_attention",
+      .further = "layer_norm_eps media_token_id only_attend_immediate_media",
       .options = { REQUIRED("text_dim", "Dt"), REQUIRED("vision_dim", "Dv"), NUMBER("num_heads", "H", 16),
                    NUMBER("head_dim", "d", 64) },
       .tensors = { ONE("layer_norm.weight", "[Dt]"), ONE("layer_norm.bias", "[Dt]"),
@@ -144,6 +148,7 @@ static const clf_module_spec specs[] = {
                    ONE("cross_attn.out_proj.bias", "[Dt]"), ONE("alpha", "[1]") } },
 
     { .module = "gated_cross_attention_dense",
+      .further = "media_token_id only_attend_immediate_media",
       .options = { REQUIRED("dim", "D"), LIKE("vision_dim", "Dv", "D"), REQUIRED("num_heads", "H") },
       .tensors = { ONE("cross_attn.q_proj.weight", "[D, D]"), ONE("cross_attn.k_proj.weight", "[D, Dv]"),
                    ONE("cross_attn.v_proj.weight", "[D, Dv]"), ONE("cross_attn.out_proj.weight", "[D, D]"),
@@ -152,6 +157,7 @@ static const clf_module_spec specs[] = {
 
     /* Edifice's build_cross_attention. */
     { .module = "gated_cross_attention_stack",
+      .further = "scale_heads layer_norm_eps media_token_id only_attend_immediate_media",
       .options = { NUMBER("hidden_size", "D", 256), NUMBER("vision_dim", "Dv", 1024), NUMBER("num_heads", "H", 4),
                    NUMBER("num_layers", "L", 4), WORD("gate", "t", "tanh_output") },
       .derive = project_vision,
@@ -164,6 +170,7 @@ static const clf_module_spec specs[] = {
                    EACH_WHEN("xattn_{i}.alpha", "[1]", "!t", "L", 1) } },
 
     { .module = "cross_attention_fusion",
+      .further = "activation layer_norm_eps media_token_id only_attend_immediate_media",
       .options = { NUMBER("d_model", "D", 768), NUMBER("nhead", "H", 12), ABSENT("ffn_dim", "f") },
       .derive = widen,
       .tensors = { ONE("cross_attn.in_proj_weight", "[3*D, D]"), ONE("cross_attn.in_proj_bias", "[3*D]"),
@@ -173,6 +180,7 @@ static const clf_module_spec specs[] = {
 
     /* Edifice's build_perceiver_resampler. */
     { .module = "perceiver_resampler",
+      .further = "layer_norm_eps",
       .options = { NUMBER("vision_dim", "Dv", 1024), NUMBER("output_dim", "D", 256), NUMBER("num_queries", "M", 64),
                    NUMBER("num_layers", "L", 6), NUMBER("num_heads", "H", 4) },
       .derive = project_vision,
@@ -195,6 +203,7 @@ static const clf_module_spec specs[] = {
                    EACH("resampler_{i}.cross_v.bias", "[D]", "L", 1) } },
 
     { .module = "latent_resampler",
+      .further = "residual layer_norm_eps",
       .options = { REQUIRED("vision_dim", "Dv"), NUMBER("dim", "D", 1024), NUMBER("num_latents", "M", 64),
                    NUMBER("depth", "L", 6), REQUIRED("num_heads", "H"), SWITCH("pre_norm", "n", 0) },
       .tensors = { ONE("latents", "[M, D]"), EACH("cross_attn_layers.{i}.q_proj.weight", "[D, D]", "L", 0),
@@ -212,6 +221,7 @@ static const clf_module_spec specs[] = {
                    ONE("cross_attn.out_proj.bias", "[D]") } },
 
     { .module = "simplified_qformer",
+      .further = "activation layer_norm_eps",
       .options = { NUMBER("num_queries", "M", 32), NUMBER("query_dim", "D", 768), NUMBER("vision_dim", "Dv", 1408),
                    NUMBER("num_layers", "L", 6), NUMBER("num_heads", "H", 12), ABSENT("ffn_dim", "f") },
       .derive = widen,
@@ -256,6 +266,7 @@ static const clf_module_spec specs[] = {
                    WHEN("text_pool.query", "[Dt]", "a") } },
 
     { .module = "contrastive",
+      .further = "activation k",
       .options = { ABSENT("vision_dim", "Dv"), ABSENT("text_dim", "Dt"), ABSENT("projection_dim", "D"),
                    SWITCH("bias", "o", 0) },
       .tensors = { ONE("logit_scale", "[1]"), WHEN("logit_bias", "[1]", "o"),
@@ -268,17 +279,32 @@ static const clf_module_spec specs[] = {
                    ONE("proj.weight", "[Dt, D]"), ONE("proj.bias", "[Dt]") } },
 
     { .module = "visual_vocabulary",
+      .further = "mode",
       .options = { REQUIRED("vision_dim", "Dv"), REQUIRED("vocab_size", "V"), REQUIRED("llm_dim", "Dt") },
       .tensors = { ONE("head.weight", "[V, Dv]"), ONE("table.weight", "[V, Dt]") } },
 
+    { .module = "relevance",
+      .further = "grid k min_tokens max_tokens total scale",
+      .options = { NUMBER("query_dim", "Q", 1536) },
+      .tensors = { ONE("participatory_scorer.texture_proj.0.weight", "[64, 13, 1, 1]"),
+                   ONE("participatory_scorer.texture_proj.0.bias", "[64]"),
+                   ONE("participatory_scorer.texture_proj.2.weight", "[Q, 64, 1, 1]"),
+                   ONE("participatory_scorer.texture_proj.2.bias", "[Q]"),
+                   ONE("balancer.weight_predictor.0.weight", "[128, 9 + Q]"),
+                   ONE("balancer.weight_predictor.0.bias", "[128]"),
+                   ONE("balancer.weight_predictor.2.weight", "[128, 128]"),
+                   ONE("balancer.weight_predictor.2.bias", "[128]"),
+                   ONE("balancer.weight_predictor.4.weight", "[3, 128]"),
+                   ONE("balancer.weight_predictor.4.bias", "[3]") } },
+
     /* Without weights. */
-    { .module = "adaptive_avg_pool" },
-    { .module = "pixel_shuffle" },
-    { .module = "unfold_merge" },
-    { .module = "top_k" },
-    { .module = "query_aware" },
-    { .module = "importance_prune" },
-    { .module = "token_merge" },
+    { .module = "adaptive_avg_pool", .further = "target_tokens target_grid" },
+    { .module = "pixel_shuffle", .further = "factor" },
+    { .module = "unfold_merge", .further = "factor" },
+    { .module = "top_k", .further = "k order" },
+    { .module = "query_aware", .further = "k order pool cosine" },
+    { .module = "importance_prune", .further = "threshold metric" },
+    { .module = "token_merge", .further = "r" },
 };
 
 const clf_module_spec *clf_module_spec_find(const char *module)

@@ -161,38 +161,46 @@ static clf_status read_layer(const clf_builder *b, const char *stem, int32_t i, 
     return clf_openflamingo_feed_forward(b, name, Dv, &layer->feed_forward, err);
 }
 
-/* An optional table [.., Dv] of this rank; with rank 3 its second dimension is 1. */
+/* STEM.TENSOR [rows, Dv], of rank 3 [rows, 1, Dv], where it is there and no other name has given it. */
 static clf_status read_table(const clf_builder *b, const char *stem, const char *tensor, int32_t rank, int64_t Dv,
-                             clf_host_tensor *table, clf_error *err)
+                             clf_flamingo_table *table, clf_error *err)
 {
-    char name[NAME_BYTES];
+    clf_host_tensor *const rows = &table->rows;
+    clf_text name;
     bool there;
 
-    clf_format(name, sizeof name, "%s%s", stem, tensor);
-    CLF_TRY(clf_build_has(b, name, &there, err));
-    if (!there)
+    clf_format(name.text, sizeof name.text, "%s%s", stem, tensor);
+    CLF_TRY(clf_build_has(b, name.text, &there, err));
+    if (!there || clf_host_present(*rows))
         return CLF_OK;
-    CLF_TRY(clf_build_tensor(b, name, rank, table, err));
-    if (table->dim[rank - 1] != Dv || (rank == 3 && table->dim[1] != 1))
-        return CLF_FAIL(err, CLF_BAD_FILE, "%s: %s is %s; want [rows, %s%" PRId64 "], as perceiver.latents has columns",
-                        b->family, name, CLF_HOST_TEXT(*table), rank == 3 ? "1, " : "", Dv);
+    table->name = name;
+    CLF_TRY(clf_build_tensor(b, name.text, rank, rows, err));
+    if (rows->dim[rank - 1] != Dv || (rank == 3 && rows->dim[1] != 1))
+        return CLF_FAIL(err, CLF_BAD_FILE, "%s: %s is %s; want [rows, %s%" PRId64 "], as %slatents has columns",
+                        b->family, name.text, CLF_HOST_TEXT(*rows), rank == 3 ? "1, " : "", Dv, stem);
     return CLF_OK;
 }
 
-/* Tables of frames and of pictures, each under one of two names, and how many rows the configuration says they have. */
+/* The configuration's number of rows. */
+static clf_status check_rows(const clf_builder *b, const char *key, const clf_flamingo_table *table, clf_error *err)
+{
+    clf_text rows;
+
+    if (!clf_host_present(table->rows))
+        return CLF_OK;
+    clf_format(rows.text, sizeof rows.text, "the rows of %s", table->name.text);
+    return clf_build_width(b, key, table->rows.dim[0], rows.text, err);
+}
+
+/* Tables of frames and of pictures, each under one of two names. */
 static clf_status read_tables(const clf_builder *b, const char *stem, int64_t Dv, clf_flamingo_desc *d, clf_error *err)
 {
     CLF_TRY(read_table(b, stem, "frame_embs", 2, Dv, &d->frame_embs, err));
-    if (!clf_host_present(d->frame_embs))
-        CLF_TRY(read_table(b, stem, "time_pos_emb", 3, Dv, &d->frame_embs, err));
-    CLF_TRY(read_table(b, stem, "media_time_embs", 3, Dv, &d->media_time_embs, err));
-    if (!clf_host_present(d->media_time_embs))
-        CLF_TRY(read_table(b, stem, "media_pos_emb", 3, Dv, &d->media_time_embs, err));
-    if (clf_host_present(d->frame_embs))
-        CLF_TRY(clf_build_width(b, "max_num_frames", d->frame_embs.dim[0], "the rows of perceiver.frame_embs", err));
-    if (!clf_host_present(d->media_time_embs))
-        return CLF_OK;
-    return clf_build_width(b, "max_num_media", d->media_time_embs.dim[0], "the rows of perceiver.media_time_embs", err);
+    CLF_TRY(read_table(b, stem, "time_pos_emb", 3, Dv, &d->frame_embs, err));
+    CLF_TRY(read_table(b, stem, "media_time_embs", 3, Dv, &d->media_embs, err));
+    CLF_TRY(read_table(b, stem, "media_pos_emb", 3, Dv, &d->media_embs, err));
+    CLF_TRY(check_rows(b, "max_num_frames", &d->frame_embs, err));
+    return check_rows(b, "max_num_media", &d->media_embs, err);
 }
 
 static clf_status read_perceiver(const clf_builder *b, openflamingo_parts *parts, clf_error *err)

@@ -1,14 +1,18 @@
-/* What is done to a picture before a tower: preprocessor_config.json over the family's defaults, and the doing. */
+/* What is done to a picture before a tower: preprocessor_config.json over the family's defaults.  The doing:
+ * picture_process.c. */
 #include <clfusion/picture.h>
 
+#include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "checkpoint/config.h"
 #include "checkpoint/file_map.h"
 #include "core/alloc.h"
 #include "core/desc.h"
+#include "core/error.h"
 #include "core/size.h"
-#include "runtime/op.h"
+#include "core/text.h"
 
 #define CLF_OP "picture_process"
 #define FILE_NAME "preprocessor_config.json"
@@ -36,6 +40,20 @@ static clf_picture_processor siglip(void)
     return p;
 }
 
+/* Source: transformers' FuyuImageProcessorPil, and what preprocess_with_tokenizer_info keeps of its picture. */
+static clf_picture_processor fuyu(void)
+{
+    clf_picture_processor p = siglip();
+
+    p.height = p.width = 0;
+    p.filter = CLF_RESAMPLE_BILINEAR;
+    p.fit_height = 1080;
+    p.fit_width = 1920;
+    p.patch = 30;
+    p.patch_colour = 1;
+    return p;
+}
+
 /* clfusion's own modules take the picture as it is, from 0 to 1. */
 static clf_picture_processor unit(void)
 {
@@ -49,9 +67,7 @@ static const struct {
     const char *family;
     clf_picture_processor (*processor)(void);
 } known[] = {
-    { "clip", clip },
-    { "siglip", siglip },
-    { "early_fusion", unit },
+    { "clip", clip }, { "siglip", siglip }, { "fuyu", fuyu }, { "early_fusion", unit }, { "relevance", unit },
 };
 
 static bool default_of(const char *family, clf_picture_processor *p)
@@ -82,12 +98,49 @@ static clf_status read_flag(const clf_config *c, const char *key, bool default_v
     return clf_config_bool(c, key, value, err);
 }
 
+/* Families that fit a picture in: "size" is {height, width}; patches are square. */
+static clf_status read_fit(const clf_config *c, clf_picture_processor *p, clf_error *err)
+{
+    bool resize, pad;
+    double colour = (double)p->patch_colour;
+    const char *mode = "constant";
+    int64_t height;
+
+    CLF_TRY(read_flag(c, "do_resize", true, &resize, err));
+    CLF_TRY(read_flag(c, "do_pad", true, &pad, err));
+    CLF_TRY(read_side(c, "size.height", &p->fit_height, err));
+    CLF_TRY(read_side(c, "size.width", &p->fit_width, err));
+    if (clf_config_count(c, "patch_size") == 0)
+        CLF_TRY(read_side(c, "patch_size", &p->patch, err));
+    CLF_TRY(read_side(c, "patch_size.width", &p->patch, err));
+    height = p->patch;
+    CLF_TRY(read_side(c, "patch_size.height", &height, err));
+    CLF_TRY(clf_config_float(c, "padding_value", &colour, err));
+    CLF_TRY(clf_config_text(c, "padding_mode", &mode, err));
+    if (!resize)
+        return CLF_FAIL(err, CLF_UNSUPPORTED, FILE_NAME ": do_resize is false; want true, so that size holds");
+    if (height != p->patch)
+        return CLF_FAIL(err, CLF_UNSUPPORTED, FILE_NAME ": patch_size is %" PRId64 " x %" PRId64 "; want a square",
+                        height, p->patch);
+    if (strcmp(mode, "constant") != 0 || !(colour >= 0.0 && colour <= 255.0) || floor(colour) != colour)
+        return CLF_FAIL(err, CLF_UNSUPPORTED,
+                        FILE_NAME ": padding_mode is %s and padding_value %g; want constant, and a whole number from 0 "
+                                  "to 255",
+                        clf_text_quote(mode, strlen(mode)).text, colour);
+    p->patch_colour = (int64_t)colour;
+    if (!pad)
+        p->patch = 0;
+    return CLF_OK;
+}
+
 /* "size" is {shortest_edge}, {height, width}, or a number, which older files mean as the shortest edge. */
 static clf_status read_size(const clf_config *c, clf_picture_processor *p, clf_error *err)
 {
     int64_t height = 0, width = 0, edge = 0;
     bool wanted;
 
+    if (p->fit_height > 0)
+        return read_fit(c, p, err);
     CLF_TRY(read_flag(c, "do_resize", true, &wanted, err));
     if (wanted && !clf_config_has(c, "size"))
         return CLF_OK;
@@ -244,72 +297,4 @@ clf_status clf_picture_processor_open(const char *checkpoint, const char *family
         status = clf_picture_processor_parse(text, bytes, family, p, err);
     clf_free(text);
     return status;
-}
-
-/* Of the whole picture, before the crop. */
-static void resized_size(const clf_picture_processor *p, int64_t height, int64_t width, int64_t *h, int64_t *w)
-{
-    const int64_t edge = p->shortest_edge;
-
-    *h = p->height > 0 && p->width > 0 ? p->height : height;
-    *w = p->height > 0 && p->width > 0 ? p->width : width;
-    if (edge <= 0)
-        return;
-    /* The product before the quotient and both in double, as Python divides. */
-    *h = width <= height ? (int64_t)((double)(edge * height) / (double)width) : edge;
-    *w = width <= height ? edge : (int64_t)((double)(edge * width) / (double)height);
-}
-
-void clf_picture_processed_size(const clf_picture_processor *p, int64_t height, int64_t width, int64_t *h, int64_t *w)
-{
-    resized_size(p, height, width, h, w);
-    if (p->crop_height > 0 && p->crop_width > 0) {
-        *h = p->crop_height;
-        *w = p->crop_width;
-    }
-}
-
-/* (whole - part) / 2, towards minus infinity. */
-static int64_t middle(int64_t whole, int64_t part)
-{
-    const int64_t rest = whole - part;
-
-    return rest >= 0 ? rest / 2 : -((1 - rest) / 2);
-}
-
-static clf_status check(const clf_picture *picture, const clf_picture_processor *p, clf_tensor y, clf_error *err)
-{
-    int64_t h, w;
-
-    CLF_REQUIRE(err, p->struct_size == sizeof *p, CLF_INVALID_ARGUMENT,
-                "struct_size is %u; want %zu: start from the _default() function", p->struct_size, sizeof *p);
-    CLF_REQUIRE(err, picture->rgb != NULL && picture->height > 0 && picture->width > 0, CLF_INVALID_ARGUMENT,
-                "picture is %" PRId64 " x %" PRId64 "; want at least 1 x 1", picture->height, picture->width);
-    clf_picture_processed_size(p, picture->height, picture->width, &h, &w);
-    CLF_REQUIRE(err, y.dtype == CLF_F32 && clf_shape_is(y, CLF_DIMS(1, 3, h, w)), CLF_INVALID_ARGUMENT,
-                "y is %s; want f32[1, 3, %" PRId64 ", %" PRId64 "] for a picture of %" PRId64 " x %" PRId64,
-                CLF_TEXT(y), h, w, picture->height, picture->width);
-    return CLF_OK;
-}
-
-void clf_picture_process(clf_stream *s, const clf_picture *picture, const clf_picture_processor *p, clf_tensor y)
-{
-    clf_resize_options o = clf_resize_options_default();
-
-    if (!clf_op_enter(s) || !clf_op_passed(s, check(picture, p, y, clf_op_error(s))))
-        return;
-    resized_size(p, picture->height, picture->width, &o.height, &o.width);
-    o.top = middle(o.height, y.dim[2]);
-    o.left = middle(o.width, y.dim[3]);
-    o.filter = p->filter;
-    o.channels_first = true;
-    o.rescale = p->rescale;
-    o.mean = p->mean;
-    o.std = p->std;
-
-    const clf_scope scope = clf_scope_open(s, "picture_process", -1);
-    const clf_tensor x = clf_scratch(s, CLF_U8, CLF_DIMS(1, picture->height, picture->width, 3));
-    clf_upload_copy(s, picture->rgb, (uint64_t)picture->height * (uint64_t)picture->width * 3, x);
-    clf_resize(s, x, &o, y);
-    clf_scope_close(s, scope);
 }

@@ -95,6 +95,26 @@ static clf_status find_outputs(const clf_connector *c, const clf_value *outputs,
     return CLF_OK;
 }
 
+/* One of the inputs of which one is enough. */
+static clf_status check_either(const clf_connector *c, size_t output, const clf_call *call, clf_error *err)
+{
+    const clf_model_class *k = c->model.model_class;
+    const uint32_t either = k->outputs[output].either;
+    char list[CLF_MESSAGE_BYTES];
+    size_t first = k->input_count;
+
+    for (size_t i = k->input_count; i-- > 0;) {
+        if ((either >> i & 1U) != 0 && call->given[i] != NULL)
+            return CLF_OK;
+        first = (either >> i & 1U) != 0 ? i : first;
+    }
+    if (first == k->input_count)
+        return CLF_OK;
+    list_ports(c->inputs, k->input_count, either, list, sizeof list);
+    return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: %s is missing; want one of %s for %s", c->family->id,
+                    k->inputs[first].name, list, k->outputs[output].name);
+}
+
 static clf_status check_needs(const clf_connector *c, const clf_value *outputs, const clf_call *call, clf_error *err)
 {
     const clf_model_class *k = c->model.model_class;
@@ -102,6 +122,8 @@ static clf_status check_needs(const clf_connector *c, const clf_value *outputs, 
     for (size_t o = 0; o < k->output_count; o++) {
         const uint32_t needs = k->outputs[o].needs;
 
+        if (call->wanted[o] != NOT_FOUND)
+            CLF_TRY(check_either(c, o, call, err));
         for (size_t i = 0; call->wanted[o] != NOT_FOUND && i < k->input_count; i++) {
             char list[CLF_MESSAGE_BYTES];
             if ((needs >> i & 1U) == 0 || call->given[i] != NULL)
@@ -255,6 +277,7 @@ void clf_plan_free(clf_plan *plan)
 {
     for (size_t i = 0; i < CLF_MAX_PORTS; i++)
         clf_free(plan->ids[i]);
+    clf_free(plan->call.found);
 }
 
 clf_status clf_connector_plan(const clf_connector *c, const clf_value *inputs, size_t input_count, clf_value *outputs,

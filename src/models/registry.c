@@ -62,6 +62,7 @@ static const clf_family *const families[] = {
     &clf_family_unfold_merge,
     &clf_family_conv_compress,
     &clf_family_visual_vocabulary,
+    &clf_family_relevance,
 };
 
 size_t clf_family_count(void)

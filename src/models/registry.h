@@ -28,4 +28,6 @@ extern const clf_family clf_family_top_k, clf_family_query_aware, clf_family_imp
 extern const clf_family clf_family_adaptive_avg_pool, clf_family_pixel_shuffle, clf_family_unfold_merge,
     clf_family_conv_compress, clf_family_visual_vocabulary;
 
+extern const clf_family clf_family_relevance;
+
 #endif

@@ -184,7 +184,8 @@ static void describe(resampler_model *m, const clf_resampler_ports *ports, bool 
                                                                 : latents_in_context ? "[B, H, M, N + M]"
                                                                                      : "[B, H, M, N]",
                                                        .needs = 1U << VISION,
-                                                       .may = may };
+                                                       .may = may,
+                                                       .dense_f32 = true };
     if (ports->ids == NULL)
         return;
     m->text = k->input_count;

@@ -41,14 +41,17 @@ static void place_inputs(clf_stream *s, const clf_connector *c, clf_plan *plan)
             plan->call.in[i] = clf_values_on_device(s, plan->call.given[i], plan->in_dims[i]);
 }
 
-/* Where the model writes an output: the caller's memory, or scratch when it lies on the host or has a type that models
- * do not write. */
-static clf_tensor result_tensor(clf_stream *s, clf_tensor planned, clf_tensor whole, clf_dtype input_type)
+/* Where the model writes an output: the caller's memory, or scratch when it lies on the host or is not what the model
+ * writes. */
+static clf_tensor result_tensor(clf_stream *s, const clf_output_port *port, clf_tensor planned, clf_tensor whole,
+                                clf_dtype input_type)
 {
-    const bool direct = !clf_is_float(whole.dtype) || whole.dtype == CLF_F32 || whole.dtype == input_type;
+    const bool typed =
+        !clf_is_float(whole.dtype) || whole.dtype == CLF_F32 || (whole.dtype == input_type && !port->dense_f32);
+    const bool direct = typed && (!port->dense_f32 || clf_is_dense(planned));
 
     if (planned.mem == NULL || !direct)
-        return clf_scratch(s, direct ? whole.dtype : CLF_F32, clf_tensor_dims(whole));
+        return clf_scratch(s, typed ? whole.dtype : CLF_F32, clf_tensor_dims(whole));
     return clf_values_on_device(s, &(clf_value){ .tensor = planned }, clf_tensor_dims(whole));
 }
 
@@ -74,7 +77,7 @@ static void enqueue(clf_stream *s, const clf_connector *c, clf_plan *plan, const
     for (size_t o = 0; o < k->output_count; o++) {
         whole[o] = plan->call.out[o];
         if (clf_present(whole[o]))
-            plan->call.out[o] = result_tensor(s, plan->planned[plan->call.wanted[o]], whole[o],
+            plan->call.out[o] = result_tensor(s, &k->outputs[o], plan->planned[plan->call.wanted[o]], whole[o],
                                               plan->call.in[k->outputs[o].like].dtype);
     }
     if (clf_op_enter(s))

@@ -259,6 +259,13 @@ static const clf_token_rule qwen2_vl = {
 static const clf_token_rule qwen2_5_vl = {
     .family = "qwen2_5_vl", .compute = clf_token_qwen2, .patch = { 14, 0 }, .context_tokens = AS_TOKENS
 };
+static const clf_token_rule clip = {
+    .family = "clip", .compute = compute_pooled, .image = { 224, 0 }, .patch = { 14, 32 }
+};
+/* EfficientNet: five layers of stride 2. */
+static const clf_token_rule align = {
+    .family = "align", .compute = compute_pooled, .image = { 289, 600 }, .patch = { 32, 0 }
+};
 static const clf_token_rule siglip = {
     .family = "siglip", .compute = compute_pooled, .image = { 224, 0 }, .patch = { 16, 0 }
 };
@@ -275,11 +282,39 @@ static const clf_token_rule coca = { .family = "coca",
                                      .context_tokens = 0 };
 
 const clf_token_rule *const clf_token_rules[] = {
-    &patches,         &tiles,    &llava,        &llava_original,    &llava_next,   &llava_next_video,
-    &llava_onevision, &fast_vlm, &vipllava,     &video_llava,       &paligemma,    &fuyu,
-    &janus,           &mllama,   &idefics,      &idefics2,          &openflamingo, &kosmos2,
-    &kosmos2_5,       &blip2,    &instructblip, &instructblipvideo, &aria,         &qwen_vl,
-    &minicpmv,        &internvl, &qwen2_vl,     &qwen2_5_vl,        &siglip,       &siglip2,
-    &clip_resnet,     &coca,
+    &patches,
+    &tiles,
+    &llava,
+    &llava_original,
+    &llava_next,
+    &llava_next_video,
+    &llava_onevision,
+    &fast_vlm,
+    &vipllava,
+    &video_llava,
+    &paligemma,
+    &fuyu,
+    &janus,
+    &mllama,
+    &idefics,
+    &idefics2,
+    &openflamingo,
+    &kosmos2,
+    &kosmos2_5,
+    &blip2,
+    &instructblip,
+    &instructblipvideo,
+    &aria,
+    &qwen_vl,
+    &minicpmv,
+    &internvl,
+    &qwen2_vl,
+    &qwen2_5_vl,
+    &siglip,
+    &siglip2,
+    &clip_resnet,
+    &coca,
+    &clip,
+    &align,
 };
 const size_t clf_token_rule_count = CLF_COUNT(clf_token_rules);

@@ -208,7 +208,7 @@ pictures() {
     for option in "position=3" "head=1" "grid=2x2"; do
         refuses "--$option alone" 2 "without --heatmap" run x --output tokens=t.npy "--$option"
     done
-    refuses "no position" 2 "without --position" run x --heatmap a.png=b.png
+    refuses "a head without a position" 2 "without --position" run x --heatmap a.png=b.png --head 1
     for value in a.png =b.png a.png= ""; do
         refuses "heatmap '$value'" 2 "want PICTURE=OUT.png" run x "--heatmap=$value" --position 0
     done
@@ -237,6 +237,14 @@ pictures() {
         --grid 1x7
     refuses "a family without attention" 1 "attention" run "$llava" --input "vision=$llava/in_vision.npy" \
         --heatmap "$pictures/source_down.png=$out/a.png" --position 0
+    relevance=$data/relevance_large_picture
+    set -- run "$relevance" --image "$pictures/source_down.png" --input "query=$relevance/in_query.npy"
+    accepts "a map of relevance" "$@" --heatmap "$pictures/source_down.png=$out/a.png"
+    shows "its size" "[90, 61, 3]"
+    refuses "its grid is known" 1 "--grid is 2x2, 4 cells; want 9" "$@" --heatmap "$pictures/source_down.png=$out/b.png" --grid 2x2
+    refuses "a family without relevance" 1 "relevance" run "$llava" --input "vision=$llava/in_vision.npy" \
+        --heatmap "$pictures/source_down.png=$out/b.png"
+    rm -f "$out"/*
     refuses "a family that does not start from pixels" 1 "llava does not start from pixels; want --input vision=" run "$llava" \
         --image "$pictures/source_down.png" --output "tokens=$out/t.npy"
     refuses "--image beside its input" 2 "want one of them" run "$early" --image a.png --input image=b.npy --output tokens=t.npy
@@ -245,6 +253,13 @@ pictures() {
     printf '{"size": {"height": 8, "width": 12}}' >"$out/preprocessor_config.json"
     accepts "an image as the checkpoint wants it" run "$out" --image "$pictures/jpeg_rgb.jpg" --output "tokens=$out/t.npy"
     shows "its tokens" "[1, 6, 24]"
+    cp "$data/fuyu_image/config.json" "$data/fuyu_image/model.safetensors" "$out"
+    printf '{"patch_size": {"height": 3, "width": 3}}' >"$out/preprocessor_config.json"
+    accepts "a family that starts from pixels" run "$out" --image "$pictures/jpeg_rgb.jpg" --output "tokens=$out/t.npy"
+    shows "patches of 3 of 35 x 43 pixels" "[1, 180, 32]"
+    printf '{"size": {"height": 9, "width": 9}}' >"$out/preprocessor_config.json"
+    refuses "an image that shrinks to nothing" 1 "--image is 80 x 2 pixels; want one of each side left in 9 x 9" run "$out" \
+        --image "$pictures/source_tall.png" --output "tokens=$out/t.npy"
     refuses "an image of another size" 1 "early_fusion: " run "$early" --image "$pictures/jpeg_rgb.jpg" --output "tokens=$out/t.npy"
     rm -rf "$out"
 }
@@ -263,6 +278,7 @@ planning() {
     check "the list is JSON" is_json "$work/stdout"
     shows "a family in the list" '{"name": "mllama", "takes": "--size HxW"}'
     shows "a module in the list" '{"name": "linear_projection", "takes": "vision_dim llm_dim"}'
+    shows "options that change no tensor" '{"name": "top_k", "takes": "k order"}'
     accepts "a plan for people" plan tiles --size 672x672 --set context=4096
     shows "share of a context" "0.703"
     accepts "a plan of a folder" plan "$data/vipllava_basic" --size 30x20
@@ -778,6 +794,17 @@ diagnosis() {
     refuses "diagnose an unknown family" 1 "unsupported" diagnose "$llava" --family frobnicator
     refuses "diagnose a missing file" 1 "$work/none.npy" diagnose "$llava" --input "vision=$work/none.npy"
     refuses "an input that the family does not know" 1 "pixels" diagnose "$llava" --input "pixels=$work/dark.npy"
+    for pixels in fuyu_image early_fusion_pixels; do
+        accepts "a blind baseline of $pixels" diagnose "$data/$pixels" --input "image=$data/$pixels/in_image.npy" --json
+        check "its tokens" different_numbers 1 difference
+    done
+    accepts "a blind baseline of pruning" diagnose "$data/importance_prune_basic" \
+        --input "vision=$data/importance_prune_basic/in_vision.npy" --json
+    shows "no token is kept in the dark" '"output": "tokens", "difference": 1.000000000'
+    holes=$data/blip2_retrieval_placeholders # text_embeds cannot be computed from such ids
+    accepts "what values allow" diagnose "$holes" --input "vision=$holes/in_vision.npy" \
+        --input "text_ids=$holes/in_text_ids.npy" --json
+    check "its other outputs" different_numbers 3 difference
     refuses "text alone" 1 "media is missing" diagnose "$mllama" --input "text=$mllama/in_text.npy"
     printf '' | write_npy "$work/empty.npy" "<f4" "(1, 0, 40)"
     refuses "an empty input" 1 "want at least one element" diagnose "$llava" --input "vision=$work/empty.npy"

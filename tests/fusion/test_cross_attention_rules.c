@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cross.h"
+#include "runtime/context.h"
 #include "shims.h"
 #include "walk.h"
 
@@ -271,6 +272,52 @@ static void a_second_step_allocates_nothing(void **state)
     clf_cross_attention_destroy(c);
 }
 
+/* Layers read the same media: their keys and values are as many commands as those of one layer. */
+static void keys_of_all_layers_are_one_product(void **state)
+{
+    clf_test *t = *state;
+    long enqueued[2];
+
+    for (int i = 0; i < 2; i++) {
+        description *d = describe(t, CLF_CROSS_RESIDUAL, GATES);
+
+        d->desc.layer_count = i == 0 ? 1 : LAYERS;
+        clf_cross_attention *c = create(t, d);
+        clf_visual_memory *m = room(c, 2, 8, CLF_F32);
+        const clf_tensor media = pictures(t, c, 2, 7);
+        const clf_shim_counts before = clf_shims_count();
+
+        clf_visual_memory_append(t->stream, m, media);
+        assert_int_equal(clf_stream_finish(t->stream, NULL), CLF_OK);
+        enqueued[i] = clf_shims_count().enqueued - before.enqueued;
+        clf_visual_memory_destroy(m);
+        clf_cross_attention_destroy(c);
+    }
+    assert_int_equal(enqueued[0], enqueued[1]);
+}
+
+/* A layer's scratch holds rows of the text and of the media, nothing of T times K. */
+static void scratch_does_not_grow_with_text_times_media(void **state)
+{
+    clf_test *t = *state;
+    const int64_t n = clf_test_small_only(t) ? 64 : 1200;
+    clf_cross_attention *c = create(t, describe(t, CLF_CROSS_RESIDUAL, GATES | FEED_FORWARD));
+    const clf_tensor text = clf_test_normal(t, CLF_F32, CLF_DIMS(1, n, DT)), media = pictures(t, c, 1, n);
+    const clf_tensor hidden = clf_test_empty(t, CLF_F32, CLF_DIMS(1, n, DT));
+    const uint64_t row = sizeof(float) * (3 * DT + H * (D + E) + F + LAYERS * HK * (D + E)); /* of text and media */
+    uint64_t before, peak;
+
+    clf_stream_reset(t->stream); /* an empty arena */
+    before = clf_context_memory(t->ctx, NULL);
+    atomic_store(&t->ctx->peak_memory, before);
+    clf_cross_attention_stack(t->stream, c, text, media, NULL, 0, hidden);
+    assert_int_equal(clf_stream_finish(t->stream, NULL), CLF_OK);
+    (void)clf_context_memory(t->ctx, &peak);
+    assert_true(peak - before <= 2 * (uint64_t)n * row + (2U << 20)); /* and what blocks round up to */
+    assert_true(clf_test_small_only(t) || 2 * (uint64_t)n * row + (2U << 20) < (uint64_t)(n * n) * sizeof(float));
+    clf_cross_attention_destroy(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +328,8 @@ int main(void)
         CLF_TEST(an_error_at_any_call_is_reported_once_and_nothing_is_published),
         CLF_TEST(an_allocation_that_fails_anywhere_is_out_of_memory),
         CLF_TEST(a_second_step_allocates_nothing),
+        CLF_TEST(keys_of_all_layers_are_one_product),
+        CLF_TEST(scratch_does_not_grow_with_text_times_media),
     };
 
     return CLF_TEST_MAIN(tests);

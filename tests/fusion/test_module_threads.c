@@ -3,6 +3,7 @@
  * Rows of 160: between 4 and 8 panels of 32 columns, where `panel` splits a product of few rows in another way for one
  * compute unit than for two. */
 #include "parts.h"
+#include "relevance_case.h"
 #include "thread_bits.h"
 
 enum { B = 2, N = 70, W = 160, INNER = 200, DV = 130, HEADS = 4, M = 20, T = 19, Q = 65, K = 333, D = 40 };
@@ -142,6 +143,19 @@ static void attention_pool(clf_test *t, float *result)
     clf_attention_pool_destroy(p);
 }
 
+/* Textures, maps, their weights and the cells that follow. */
+static void relevance(clf_test *t, float *result)
+{
+    clf_relevance_desc d = rc_small(t);
+    clf_relevance_call c = rc_call(t, CLF_F32);
+    clf_relevance *r = rc_create(t, &d);
+
+    clf_relevance_forward(t->stream, r, &c);
+    read(t, c.relevance, result);
+    read(t, c.tokens, result + RC_B * RC_N);
+    clf_relevance_destroy(r);
+}
+
 int main(int argc, char **argv)
 {
     static const clf_thread_case cases[] = {
@@ -151,6 +165,7 @@ int main(int argc, char **argv)
         { "gated cross-attention", gated_cross_attention, B * (T + 1) * W },
         { "qformer", qformer, B * M * W },
         { "attention pool", attention_pool, B * M * W },
+        { "relevance", relevance, RC_B * (RC_N + RC_K * RC_D) },
     };
 
     return clf_thread_bits_main(argc, argv, cases, CLF_COUNT(cases));

@@ -8,7 +8,7 @@
     "gated_cross_attention_dense, gated_cross_attention_stack, cross_attention_fusion, perceiver_resampler, "          \
     "latent_resampler, learned_query_compressor, simplified_qformer, late_fusion, contrastive, adaptive_avg_pool,"     \
     " top_k, query_aware, importance_prune, token_merge, pixel_shuffle, unfold_merge, conv_compress, "                 \
-    "visual_vocabulary"
+    "visual_vocabulary, relevance"
 #define LIST                                                                                                           \
     "llava, llava_original, llava_next, llava_next_video, llava_onevision, fast_vlm, video_llava, vipllava, "          \
     "paligemma, fuyu, janus, mllama, openflamingo, idefics, idefics2, kosmos-2, kosmos-2.5, blip-2, instructblip,"     \

@@ -88,6 +88,24 @@ static void a_grid_of_other_cells_is_refused(void **state)
     clf_connector_destroy(c);
 }
 
+/* A mean of no rows has no direction, as no row has. */
+static void pictures_without_rows_are_refused(void **state)
+{
+    static const char *const folders[] = { "align_f16", "align_max_bf16", "clip_eos_f16" };
+    clf_test *t = *state;
+
+    for (size_t i = 0; i < CLF_COUNT(folders); i++) {
+        clf_connector *c = case_open(t, folders[i], NULL, 0);
+        clf_value vision = case_input(t, folders[i], "vision"), out = { .name = "image_embeds" };
+        clf_error err = { 0 };
+
+        vision.tensor = clf_tensor_shape(CLF_F32, CLF_DIMS(2, 0, vision.tensor.dim[2]));
+        assert_int_equal(clf_connector_plan(c, &vision, 1, &out, 1, &err), CLF_INVALID_ARGUMENT);
+        assert_non_null(strstr(err.message, "want at least one row of each picture"));
+        clf_connector_destroy(c);
+    }
+}
+
 /* ---- where a text of CLIP ends ---- */
 
 enum { T = 4, WIDTH = 20, P = 16 };
@@ -172,13 +190,10 @@ static void a_checkpoint_without_a_scale_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CLF_TEST(the_best_texts_are_those_of_torch),
-        CLF_TEST(more_best_than_texts_are_refused),
-        CLF_TEST(an_embedding_needs_its_own_side_alone),
-        CLF_TEST(missing_inputs_are_named),
-        CLF_TEST(a_grid_of_other_cells_is_refused),
-        CLF_TEST(texts_end_where_transformers_says),
-        CLF_TEST(configurations_that_contradict_tensors_are_refused),
+        CLF_TEST(the_best_texts_are_those_of_torch),       CLF_TEST(more_best_than_texts_are_refused),
+        CLF_TEST(an_embedding_needs_its_own_side_alone),   CLF_TEST(missing_inputs_are_named),
+        CLF_TEST(a_grid_of_other_cells_is_refused),        CLF_TEST(pictures_without_rows_are_refused),
+        CLF_TEST(texts_end_where_transformers_says),       CLF_TEST(configurations_that_contradict_tensors_are_refused),
         CLF_TEST(a_checkpoint_without_a_scale_is_refused),
     };
 

@@ -47,6 +47,8 @@ static void options_of_a_stack_are_checked(void **state)
                  "gated_cross_attention_stack: num_layers is 4; want 3, the layers xattn_1, xattn_2, ...");
     case_refused(t, STACK, "gate=\"sigmoid\"", 0,
                  "gated_cross_attention_stack: gate is sigmoid; want alpha or tanh_output");
+    case_refused(t, STACK, "gate=\"tanh_output\"", 0,
+                 "gated_cross_attention_stack: gate is tanh_output; want alpha, as xattn_1.alpha is there");
     case_refused(t, STACK, "scale_heads=5", 0,
                  "gated_cross_attention_stack: scale_heads is 5; want a divisor of 24, the rows of "
                  "xattn_1.q_proj.weight");

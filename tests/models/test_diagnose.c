@@ -406,6 +406,46 @@ static void the_difference_is_that_of_two_runs(void **state)
     clf_connector_destroy(c);
 }
 
+static void a_picture_is_a_visual_input(void **state)
+{
+    static const memory_row rows[] = { { "vision_embed_tokens.weight", 5, 12 },
+                                       { "vision_embed_tokens.bias", 5, 0 },
+                                       { NULL, 0, 0 } };
+    clf_test *t = *state;
+    memory_source s;
+    double by_image = -1.0, by_vision = -1.0;
+
+    memory_source_fill(t, &s, rows);
+    clf_connector *c = memory_connector(t, &s, "{\"model_type\": \"fuyu\", \"patch_size\": 2}", NULL);
+    const clf_value image = host_values(t, "image", CLF_DIMS(1, 3, 2, 2));
+    clf_value vision = host_values(t, "vision", CLF_DIMS(1, 1, 12));
+    const float *pixels = image.host;
+    for (int i = 0; i < 12; i++)
+        ((float *)vision.host)[i] = pixels[i % 3 * 4 + i / 3];
+    assert_int_equal(clf_diagnose_blind(t->stream, c, &image, 1, "tokens", &by_image, NULL), CLF_OK);
+    assert_int_equal(clf_diagnose_blind(t->stream, c, &vision, 1, "tokens", &by_vision, NULL), CLF_OK);
+    assert_true(by_image > 0.0);
+    expect_near(by_image, by_vision, 0);
+    clf_connector_destroy(c);
+}
+
+/* Zeros keep no token at all. */
+static void another_shape_without_the_picture_is_a_difference_of_1(void **state)
+{
+    static const memory_row no_rows[] = { { NULL, 0, 0 } };
+    clf_test *t = *state;
+    memory_source s;
+    double got = -1.0;
+
+    memory_source_fill(t, &s, no_rows);
+    clf_connector *c =
+        memory_connector(t, &s, "{\"model_type\": \"clfusion\", \"module\": \"importance_prune\"}", NULL);
+    const clf_value vision = host_values(t, "vision", CLF_DIMS(2, 5, 4));
+    assert_int_equal(clf_diagnose_blind(t->stream, c, &vision, 1, "tokens", &got, NULL), CLF_OK);
+    expect_near(got, 1.0, 0);
+    clf_connector_destroy(c);
+}
+
 static const memory_row gated_rows[] = {
     { "alpha", 1, 0 },
     { "cross_attn.q_proj.weight", 8, 8 },
@@ -524,6 +564,8 @@ int main(void)
         CLF_TEST(more_gates_than_room_are_counted),
         CLF_TEST(gates_that_hold_no_numbers_are_refused),
         CLF_TEST(the_difference_is_that_of_two_runs),
+        CLF_TEST(a_picture_is_a_visual_input),
+        CLF_TEST(another_shape_without_the_picture_is_a_difference_of_1),
         CLF_TEST(a_closed_gate_is_blind),
         CLF_TEST(a_stack_ends_behind_a_layer),
         CLF_TEST(a_baseline_needs_a_visual_input),

@@ -131,7 +131,7 @@ static void check_token_counts(clf_test *t, const test_case *c)
     static const int64_t counts[] = { 1, 5, 257, 576, 729 };
     clf_connector *connector;
 
-    if (value_named(c->out, c->out_count, "tokens") == NULL)
+    if (value_named(c->out, c->out_count, "tokens") == NULL || value_named(c->in, c->in_count, "vision") == NULL)
         return;
     connector = open_connector(t, c, CLF_DTYPE_NONE);
     const bool by_rows = strstr("projector llava_fusion", clf_connector_describe(connector).module) != NULL;

@@ -117,12 +117,41 @@ static void the_configuration_counts_as_the_tables_do(void **state)
                    "openflamingo: max_num_frames is 1; want 3, the rows of perceiver.frame_embs");
 }
 
+/* flamingo-pytorch and flamingo-mini have other names for the tables, which messages give. */
+static void messages_have_the_names_of_the_checkpoint(void **state)
+{
+    static const char config[] = "{\"model_type\": \"openflamingo\", \"heads\": 2, \"max_num_media\": 5}";
+    clf_test *t = *state;
+    memory_source s;
+    clf_value vision = shaped("vision", CLF_F32, CLF_DIMS(5, 3, 2, 8));
+
+    fill(t, &s);
+    for (size_t i = 0; i < s.count; i++) {
+        if (strcmp(s.names[i], "perceiver.media_time_embs") == 0)
+            s.names[i] = "perceiver.media_pos_emb";
+        if (strcmp(s.names[i], "perceiver.frame_embs") == 0) {
+            s.names[i] = "perceiver.time_pos_emb";
+            s.tensors[i] = (clf_host_tensor){ s.tensors[i].data, CLF_F32, 3, { 3, 1, 8 } };
+        }
+    }
+    memory_refused(t, &s, config, NULL, CLF_BAD_FILE,
+                   "openflamingo: max_num_media is 5; want 4, the rows of perceiver.media_pos_emb");
+    clf_connector *c = memory_connector(t, &s, json, NULL);
+    plans(c, &vision, 1, "tokens",
+          "openflamingo: vision is f32[1, 5, 3, 2, 8]; want at most 4 pictures, the rows of perceiver.media_pos_emb");
+    vision = shaped("vision", CLF_F32, CLF_DIMS(4, 4, 2, 8));
+    plans(c, &vision, 1, "tokens",
+          "openflamingo: vision is f32[1, 4, 4, 2, 8]; want at most 3 frames, the rows of perceiver.time_pos_emb");
+    clf_connector_destroy(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLF_TEST(media_have_no_more_pictures_than_the_table),
         CLF_TEST(vision_has_no_more_pictures_and_frames_than_the_tables),
         CLF_TEST(the_configuration_counts_as_the_tables_do),
+        CLF_TEST(messages_have_the_names_of_the_checkpoint),
     };
 
     return CLF_TEST_MAIN(tests);

@@ -218,6 +218,24 @@ static void shapes_that_do_not_fit_are_refused(void **state)
     clf_connector_destroy(c);
 }
 
+/* The configuration's tiles are those that the processor cuts a picture into at most. */
+static void more_tiles_than_the_configuration_knows_are_refused(void **state)
+{
+    clf_test *t = *state;
+    clf_connector *two = case_open(t, BASIC, "vision_config.max_num_tiles=2", 0),
+                  *one = case_open(t, BASIC, "vision_config.max_num_tiles=1", 0);
+    const clf_value text = case_input(t, BASIC, "text"), media = case_input(t, BASIC, "media");
+    clf_value in[] = { text, media, case_input(t, BASIC, "cross_mask") };
+
+    case_close(t, case_run(t, two, in, 3, "hidden"), case_array(t, BASIC, "out_hidden", "hidden"));
+    case_call_refused(t, one, in, 3, "hidden",
+                      "mllama: cross_mask is i64[1, 5, 1, 2]; want tiles of at most 1, vision_config.max_num_tiles");
+    in[2].tensor = clf_tensor_shape(CLF_I64, CLF_DIMS(1, T, 2)); /* pictures, whatever tiles they have */
+    (void)case_run(t, one, in, 3, "hidden");
+    clf_connector_destroy(two);
+    clf_connector_destroy(one);
+}
+
 static void media_of_another_batch_are_refused(void **state)
 {
     clf_test *t = *state;
@@ -413,6 +431,7 @@ int main(void)
         CLF_TEST(a_row_without_an_open_tile),
         CLF_TEST(a_column_of_the_mask_is_a_tile),
         CLF_TEST(shapes_that_do_not_fit_are_refused),
+        CLF_TEST(more_tiles_than_the_configuration_knows_are_refused),
         CLF_TEST(media_of_another_batch_are_refused),
         CLF_TEST(no_keys_and_no_text),
         CLF_TEST(a_projector_or_a_layer_alone_is_a_checkpoint),

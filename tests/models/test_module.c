@@ -33,6 +33,7 @@ static const struct {
     { "top_k", { "k=3" } },
     { "query_aware", { "k=3" } },
     { "token_merge", { "r=2" } },
+    { "relevance", { "query_dim=20" } },
 };
 
 static clf_module_desc sample(const char *module)
@@ -165,6 +166,7 @@ static void tensors_are_those_of_the_references_files(void **state)
         { "late_fusion_attention", { NULL } },
         { "late_fusion_mean_masked", { NULL } },
         { "conv_compress_square", { NULL } },
+        { "relevance_basic", { "query_dim=16" } },
     };
 
     (void)state;
@@ -264,6 +266,17 @@ static void edifices_builders_say_their_output_shape_without_a_device(void **sta
 
 static clf_context *dry;
 
+/* The shape of the reference; or more rows, where a device would have to count them. */
+static void at_least_the_references(const test_case *k, clf_tensor planned, size_t output)
+{
+    clf_tensor want = shape_of(k->out[output].array);
+
+    if (strcmp(k->out[output].name, "dense_tokens") == 0 && planned.dim[0] > want.dim[0])
+        want = clf_tensor_shape(want.dtype, CLF_DIMS(planned.dim[0], want.dim[1]));
+    if (!clf_alike(planned, want))
+        fail_msg("%s: %s is planned with another shape than the reference has", k->path, k->out[output].name);
+}
+
 /* The same facts, the same shapes, the same FLOP. */
 static void compare_case(clf_test *t, const test_case *k)
 {
@@ -275,7 +288,9 @@ static void compare_case(clf_test *t, const test_case *k)
     for (int i = 0; i < 2; i++) {
         if (clf_connector_open(i == 0 ? dry : t->ctx, k->path, NULL, &c[i], &err) != CLF_OK)
             fail_msg("%s: %s", k->path, err.message);
-        plan_case(k, c[i], in, out);
+        (i == 0 ? make_plan : plan_case)(k, c[i], in, out);
+        for (size_t o = 0; i == 0 && o < k->out_count; o++)
+            at_least_the_references(k, out[o].tensor, o);
         flop[i] = clf_connector_flop(c[i], in, k->in_count, out, k->out_count);
     }
     const clf_connector_info a = clf_connector_describe(c[0]), b = clf_connector_describe(c[1]);
@@ -442,6 +457,58 @@ static void options_can_be_listed(void **state)
     assert_null(clf_module_option_at("perceiver_resampler", 5).key);
 }
 
+/* A module that did not read the key would take this. */
+static void expect_read(const char *module, const char *key)
+{
+    char set[100];
+    const char *sets[] = { set,
+                           strcmp(key, "k") == 0 ? "vision_dim=64" : "k=3",
+                           "vision_dim=64",
+                           "llm_dim=64",
+                           "text_dim=64",
+                           "dim=64",
+                           "num_heads=4",
+                           "vocab_size=5",
+                           "mid_dim=64",
+                           "output_dim=64",
+                           "pre_norm=true" };
+    clf_context_desc none = clf_context_desc_default();
+    clf_module_desc desc = clf_module_desc_default();
+    clf_context *ctx = NULL;
+    clf_connector *c = NULL;
+    clf_error err = { 0 };
+
+    snprintf(set, sizeof set, "%s={\"no\": \"value\"}", key);
+    none.device = "none";
+    desc.module = module;
+    desc.sets = sets;
+    desc.set_count = CLF_COUNT(sets);
+    assert_int_equal(clf_context_create(&none, &ctx, &err), CLF_OK);
+    if (clf_module_create(ctx, &desc, &c, &err) == CLF_OK || strstr(err.message, key) == NULL)
+        fail_msg("%s: %s is listed and not read: '%s'", module, key, err.message);
+    clf_context_destroy(ctx);
+}
+
+static void further_options_are_read(void **state)
+{
+    (void)state;
+    assert_string_equal(clf_module_further_options("top_k"), "k order");
+    assert_string_equal(clf_module_further_options("linear_projection"), "");
+    assert_string_equal(clf_module_further_options("llava"), "");
+    for (size_t i = 0; i < clf_module_count(); i++) {
+        const char *keys = clf_module_further_options(clf_module_name(i));
+
+        while (*keys != '\0') {
+            const size_t length = strcspn(keys, " ");
+            char key[60];
+
+            snprintf(key, sizeof key, "%.*s", (int)length, keys);
+            expect_read(clf_module_name(i), key);
+            keys += length + (keys[length] == ' ' ? 1 : 0);
+        }
+    }
+}
+
 static void refuses(const char *module, const char *set, clf_status status, const char *message)
 {
     clf_module_desc desc = clf_module_desc_default();
@@ -515,6 +582,7 @@ int main(void)
         cmocka_unit_test(weights_follow_from_the_seed),
         cmocka_unit_test(zeros_take_no_memory),
         cmocka_unit_test(options_can_be_listed),
+        cmocka_unit_test(further_options_are_read),
         cmocka_unit_test(what_cannot_be_is_named),
         cmocka_unit_test(a_missing_block_is_told),
     };

@@ -79,9 +79,8 @@ static void compare(clf_test *t, clf_tensor y, const clf_picture_processor *p, c
 
 static void pictures_equal_transformers(void **state)
 {
-    static const char *const names[] = {
-        "clip", "clip_odd", "clip_lanczos", "clip_plain", "siglip", "siglip_bilinear"
-    };
+    static const char *const names[] = { "clip",   "clip_odd",        "clip_lanczos", "clip_plain",
+                                         "siglip", "siglip_bilinear", "fuyu" };
     static const char *const sources[] = { "down", "up", "one", "wide", "tall", "same" };
     clf_test *t = *state;
 
@@ -93,7 +92,8 @@ static void pictures_equal_transformers(void **state)
 
         assert_int_equal(clf_file_read(path_of(PICTURES "/processor_%s.json%s", name, ""), 10000, &text, &bytes, &err),
                          CLF_OK);
-        const clf_picture_processor p = parse(name[0] == 'c' ? "clip" : "siglip", text, CLF_OK, "");
+        const char *family = name[0] == 'c' ? "clip" : name[0] == 's' ? "siglip" : "fuyu";
+        const clf_picture_processor p = parse(family, text, CLF_OK, "");
         clf_picture picture = load(path_of(PICTURES "/source_%s.png%s", source, ""));
 
         compare(t, process(t, &picture, &p), &p, path_of(PICTURES "/processed_%s_%s.npy", name, source), 1);
@@ -105,7 +105,7 @@ static void pictures_equal_transformers(void **state)
 
 static void a_photograph_equals_transformers_by_default(void **state)
 {
-    static const char *const families[] = { "clip", "siglip" };
+    static const char *const families[] = { "clip", "siglip", "fuyu" };
     clf_test *t = *state;
 
     for (size_t i = 0; i < CLF_COUNT(families); i++) {
@@ -133,8 +133,8 @@ static void a_checkpoint_may_say_how(void **state)
     assert_int_equal(p.height, 224);
     assert_int_equal(clf_picture_processor_open(NULL, "early_fusion", &p, &err), CLF_OK);
     assert_true(p.shortest_edge == 0 && p.height == 0 && p.rescale == 1.0 / 255.0 && p.mean[0] == 0.0);
-    assert_int_equal(clf_picture_processor_open(CLF_TEST_DATA "/llava_basic", "fuyu", &p, &err), CLF_UNSUPPORTED);
-    assert_string_equal(err.message, "picture_process: how fuyu wants its pictures is not known; want "
+    assert_int_equal(clf_picture_processor_open(CLF_TEST_DATA "/llava_basic", "llava", &p, &err), CLF_UNSUPPORTED);
+    assert_string_equal(err.message, "picture_process: how llava wants its pictures is not known; want "
                                      "preprocessor_config.json beside the checkpoint");
 }
 
@@ -152,6 +152,10 @@ static void keys_are_read_as_transformers_does(void **state)
               "");
     assert_true(p.height == 384 && p.width == 380 && p.mean[2] == 0.25 && p.filter == CLF_RESAMPLE_BILINEAR);
     assert_true(p.std[0] == 0.5 && p.rescale == 1.0 / 255.0);
+    p = parse("fuyu", "{\"size\": {\"height\": 90, \"width\": 60}, \"patch_size\": 15, \"do_pad\": true}", CLF_OK, "");
+    assert_true(p.fit_height == 90 && p.fit_width == 60 && p.patch == 15 && p.patch_colour == 1 && p.mean[1] == 0.5);
+    p = parse("fuyu", "{\"do_pad\": false}", CLF_OK, "");
+    assert_true(p.fit_height == 1080 && p.fit_width == 1920 && p.patch == 0);
     p = parse("other", "{\"size\": {\"height\": 8, \"width\": 9}}", CLF_OK, "");
     assert_true(p.height == 8 && p.rescale == 1.0 / 255.0 && p.std[0] == 1.0);
 }
@@ -172,6 +176,16 @@ static void a_broken_configuration_is_named(void **state)
                 "preprocessor_config.json: image_mean has 2 numbers; want 3, or 1 for all colours");
     (void)parse("clip", "{\"image_std\": [1, 0, 1]}", CLF_BAD_FILE,
                 "preprocessor_config.json: image_std[1] is 0; want above 0");
+    (void)parse("fuyu", "{\"do_resize\": false}", CLF_UNSUPPORTED,
+                "preprocessor_config.json: do_resize is false; want true, so that size holds");
+    (void)parse("fuyu", "{\"patch_size\": {\"height\": 3, \"width\": 4}}", CLF_UNSUPPORTED,
+                "preprocessor_config.json: patch_size is 3 x 4; want a square");
+    (void)parse("fuyu", "{\"padding_mode\": \"reflect\"}", CLF_UNSUPPORTED,
+                "preprocessor_config.json: padding_mode is reflect and padding_value 1; want constant, and a whole "
+                "number from 0 to 255");
+    (void)parse("fuyu", "{\"padding_value\": 0.5}", CLF_UNSUPPORTED,
+                "preprocessor_config.json: padding_mode is constant and padding_value 0.5; want constant, and a whole "
+                "number from 0 to 255");
 }
 
 static void a_wrong_result_is_named(void **state)
@@ -189,6 +203,13 @@ static void a_wrong_result_is_named(void **state)
                           "picture_process: y is f32[1, 3, 3, 4]; want f32[1, 3, 224, 224] for a picture of 3 x 4");
     clf_picture_process(t->stream, &(clf_picture){ 0, 4, rgb }, &p, y);
     clf_test_expect_error(t, CLF_INVALID_ARGUMENT, "picture_process: picture is 0 x 4; want at least 1 x 1");
+    assert_int_equal(clf_picture_processor_open(NULL, "fuyu", &p, &err), CLF_OK);
+    clf_picture_process(t->stream, &(clf_picture){ 1, 4000, rgb }, &p, y);
+    clf_test_expect_error(t, CLF_INVALID_ARGUMENT,
+                          "picture_process: picture is 1 x 4000; want one pixel of each side left in 1080 x 1920");
+    p.patch_colour = 256;
+    clf_picture_process(t->stream, &picture, &p, y);
+    clf_test_expect_error(t, CLF_INVALID_ARGUMENT, "picture_process: patch_colour is 256; want 0 to 255");
     clf_ops_untouched(t, y);
 }
 

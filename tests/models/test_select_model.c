@@ -137,9 +137,15 @@ static void vision_decides_how_many_tokens_stay(void **state)
     assert_memory_equal(tokens, ((float[]){ 4, 0, 0, 3, 0, 9, 0, 0 }), sizeof tokens);
 }
 
+static void count_line(void *user, const char *line)
+{
+    *(int *)user += strstr(line, "keeps no token") != NULL;
+}
+
 static void pictures_of_zeros_keep_nothing(void **state)
 {
     clf_test *t = *state;
+    int told = 0;
     float zeros[2][3][2] = { { { 0 } } };
     int64_t lengths[2] = { 7, 7 };
     clf_value vision = { "vision", clf_tensor_shape(CLF_F32, CLF_DIMS(2, 3, 2)), zeros };
@@ -148,9 +154,12 @@ static void pictures_of_zeros_keep_nothing(void **state)
     };
     clf_error err = { 0 };
 
+    clf_set_log(count_line, &told);
     if (prune(t, vision, out, true, &err) != CLF_OK)
         fail_msg("%s", err.message);
+    clf_set_log(NULL, NULL);
     assert_memory_equal(lengths, ((int64_t[]){ 0, 0 }), sizeof lengths);
+    assert_int_equal(told, 2 * 2); /* both pictures: clf_connector_run plans, then enqueues, which plans */
 }
 
 static void vision_on_the_device_is_refused(void **state)

@@ -1,5 +1,5 @@
 /* Visual tokens of pictures: every line of tests/tables/token_plan.txt, which the references' processors have made; the
- * numbers of modules.md and of the families' papers; configurations; refusals. */
+ * numbers that are in use for patch grids and tiles, and of the families' papers; configurations; refusals. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +8,7 @@
 
 #include "core/size.h"
 #include "harness.h"
+#include "models/family.h"
 #include "shims.h"
 
 #define LINES_AT_LEAST 900
@@ -135,6 +136,8 @@ static void learned_queries_are_as_many_for_any_picture(void **state)
                  { "video_llava", 256, 256 },
                  { "llava_original", 576, 576 },
                  { "siglip", 1, 0 },
+                 { "clip", 1, 0 },
+                 { "align", 1, 0 },
                  { "clip_resnet", 1, 0 },
                  { "coca", 255, 0 } };
 
@@ -155,6 +158,9 @@ static void every_rule_has_a_family_and_the_reverse(void **state)
         assert_string_equal(compute(clf_token_plan_family_name(i), NULL, 0, 500, 400).family,
                             clf_token_plan_family_name(i));
     assert_null(clf_token_plan_family_name(clf_token_plan_family_count()));
+    for (size_t i = 0; i < clf_family_count(); i++)
+        if (!clf_family_at(i)->module)
+            assert_string_equal(compute(clf_family_name(i), NULL, 0, 500, 400).family, clf_family_name(i));
 }
 
 /* ---- configurations ---- */

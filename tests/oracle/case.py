@@ -91,6 +91,14 @@ class Case:
         return self.give("text", self.normal(batch, length, width)), self.give("text_ids", ids)
 
 
+def faint(case: Case, *layers) -> None:
+    """A hundredth of the values: a norm behind them shows its eps.  Before they are kept, unless they are float32."""
+    with torch.no_grad():
+        for layer in layers:
+            for parameter in [layer] if isinstance(layer, torch.nn.Parameter) else layer.parameters():
+                parameter.mul_(0.01).copy_(parameter.to(case.dtype).float())
+
+
 def merge(model_class, config, text, ids, tokens, video: bool = False) -> torch.Tensor:
     """What the forward of a transformers model does with its features: its own mask, then masked_scatter."""
     features = {"video_features" if video else "image_features": tokens}

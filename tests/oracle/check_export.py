@@ -3,10 +3,13 @@
     python tests/oracle/check_export.py build/release/clfusion
 """
 
+from __future__ import annotations
+
 import contextlib
 import io
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,8 +23,31 @@ from make_modules import Mlp  # noqa: E402
 REFERENCE = Path(__file__)
 
 
+@dataclass
+class Widths:
+    """Annotations as text are looked up in the module that the class says it is of."""
+
+    all: tuple[int, ...] = (24, 40, 16)
+
+
 def mlp():
-    return Mlp([24, 40, 16])
+    return Mlp(list(Widths().all))
+
+
+class Tied(torch.nn.Module):
+    """Two layers that are one."""
+
+    def __init__(self):
+        super().__init__()
+        self.mlp = torch.nn.Sequential(torch.nn.Linear(24, 24), torch.nn.GELU(), torch.nn.Linear(24, 24))
+        self.mlp[2].weight = self.mlp[0].weight
+
+    def forward(self, vision):
+        return self.mlp(vision)
+
+
+def tied():
+    return Tied()
 
 
 def louder():
@@ -32,7 +58,10 @@ def louder():
 
 
 def early():
-    return Early(24, patch=4, vocabulary=11, positions=(9, 8))
+    module = Early(24, patch=4, vocabulary=11, positions=(9, 8))
+    for parameter in module.parameters():  # its tables are memory as it comes
+        torch.nn.init.normal_(parameter)
+    return module
 
 
 def run(*words):
@@ -64,12 +93,20 @@ def main():
         expect("", "folder", *mlp_words, "--set", "vision_dim=24", "--reference", f"{REFERENCE}:mlp")
         expect("", "file.safetensors", *mlp_words, "--reference", f"{REFERENCE}:mlp")
         expect("", "early", "early_fusion", root / "early.pt", "--reference", f"{REFERENCE}:early")
+        torch.save(tied().state_dict(), root / "tied.pt")
+        expect("", "tied", "mlp_projection", root / "tied.pt", "--reference", f"{REFERENCE}:tied")
         expect("times the bound", "louder", *mlp_words, "--reference", f"{REFERENCE}:louder")
         expect("vision_dim is 25; want 24", "other", *mlp_words, "--set", "vision_dim=25")
         expect("no tensor begins with 'tail.'", "prefix", "mlp_projection", root / "mlp.pt", "--prefix", "tail.")
         expect("unsupported", "name", "no_such_module", root / "mlp.pt", "--prefix", "head.")
         expect("want KEY=VALUE", "set", *mlp_words, "--set", "vision_dim")
-    print("check_export: 8 exports as expected")
+        (root / "text.pt").write_text("no state dict")
+        (root / "text.safetensors").write_text("no state dict")
+        torch.save({"epoch": 3, "model": mlp().state_dict()}, root / "nested.pt")
+        for name, message in (("text.pt", "text.pt: "), ("text.safetensors", "text.safetensors: "),
+                              ("none.pt", "No such file"), ("nested.pt", "want a state dict")):
+            expect(message, "bad", "mlp_projection", root / name)
+    print("check_export: 13 exports as expected")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import make_compress
 import make_cross
 import make_early
 import make_flamingo
+import make_interleaved
 import make_late
 import make_llava
 import make_modules
@@ -21,6 +22,7 @@ import make_others
 import make_pictures
 import make_pool
 import make_qformer
+import make_relevance
 import make_resampler
 import make_select
 import numpy as np
@@ -32,6 +34,8 @@ PARTS = (
     make_late,
     make_select,
     make_compress,
+    make_relevance,
+    make_interleaved,
 )
 
 

@@ -140,6 +140,7 @@ def make_vocabularies(root):
     vocabulary(root, "visual_vocabulary_softmax", "softmax", 1, 5, 24, 200, 18, options=options)
     vocabulary(root, "visual_vocabulary_softmax_bf16", "softmax", 3, 7, 17, 33, 29, torch.bfloat16, metadata=True)
     vocabulary(root, "visual_vocabulary_argmax_f16", "argmax", 3, 5, 19, 65, 12, torch.float16)
+    vocabulary(root, "visual_vocabulary_argmax_one", "argmax", 1, 7, 21, 131, 9, metadata=True)
     vocabulary(root, "visual_vocabulary_blocks", "softmax", 1, 3, 4, 5000, 3, torch.float16)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from case import Case
+from case import Case, faint
 from transformers.models.mllama.configuration_mllama import MllamaTextConfig
 from transformers.models.mllama.modeling_mllama import (
     MllamaCrossAttentionDecoderLayer,
@@ -137,6 +137,26 @@ def module(root, name, options, net, shapes, mask=None, dtype=torch.float32, met
     return case
 
 
+def odd_widths(root):
+    """Widths of texts, pictures and heads that fill no vector; the batch that the other cases of a module do not have."""
+    sizes = {"text_dim": 27, "vision_dim": 19, "num_heads": 3, "head_dim": 7}
+    options = {"module": "cross_attention", **sizes}
+    module(root, "cross_attention_odd", options, CrossAttention(27, 19, 3, 7), (3, 3, 27, 11, 19))
+    options = {"module": "gated_cross_attention", **sizes}
+    module(root, "gated_cross_attention_odd_f16", options, Gated(27, 19, 3, 7), (3, 5, 27, 9, 19), None, torch.float16)
+    options = {"module": "gated_cross_attention_dense", "dim": 27, "vision_dim": 19, "num_heads": 3}
+    module(root, "gated_cross_attention_dense_odd", options, GatedDense(27, 19, 3), (1, 3, 27, 5, 19))
+    options = {"module": "gated_cross_attention_stack", "hidden_size": 21, "vision_dim": 13, "num_heads": 3,
+               "num_layers": 1, "gate": "alpha"}
+    module(root, "gated_cross_attention_stack_alpha_one", options, Stack(21, 13, 3, 1), (1, 3, 21, 5, 13))
+    options = {"module": "gated_cross_attention_stack", "hidden_size": 15, "vision_dim": 13, "num_heads": 1,
+               "scale_heads": 3, "num_layers": 2, "gate": "tanh_output"}
+    net = Stack(15, 13, 1, 2, 3, "tanh_output")
+    module(root, "gated_cross_attention_stack_tanh_bf16", options, net, (3, 5, 15, 9, 13), None, torch.bfloat16)
+    options = {"module": "cross_attention_fusion", "d_model": 21, "nhead": 3}
+    module(root, "cross_attention_fusion_odd", options, Fusion(21, 3, 33), (3, 5, 21, 7, 21))
+
+
 def modules(root):
     plain = {"module": "cross_attention", "text_dim": 24, "vision_dim": 20, "num_heads": 4, "head_dim": 8}
     module(root, "cross_attention_basic", plain, CrossAttention(24, 20, 4, 8), (1, 5, 24, 7, 20))
@@ -166,6 +186,7 @@ def modules(root):
              "scale_heads": 4, "num_layers": 2, "gate": "tanh_output", "layer_norm_eps": 0.02}
     net = Stack(24, 24, 1, 2, 4, "tanh_output", 0.02)
     module(root, "gated_cross_attention_stack_tanh", stack, net, (1, 5, 24, 7, 24))
+    odd_widths(root)
 
     fusion = {"module": "cross_attention_fusion", "d_model": 24, "nhead": 3}
     module(root, "cross_attention_fusion_basic", fusion, Fusion(24, 3, 48), (1, 5, 24, 9, 24))
@@ -197,9 +218,9 @@ def run_mllama(layer, text, media, mask, tokens):
 
 
 def mllama(root, name, shapes, mask=None, dtype=torch.float32, prefix="language_model.model.layers.", listed=True,
-           heads=(4, 2), layout="rows", vision=(), act="silu", eps=1e-5):
+           heads=(4, 2), layout="rows", vision=(), act="silu", eps=1e-5, little=False):
     """shapes: B, T, I, tiles, tokens of a tile.  layout of media: rows [B,K,Dt], pictures [B,I,M,Dt] or tiles
-    [B I tiles, tokens, Dt]."""
+    [B I tiles, tokens, Dt].  little: so little before every norm that eps shows, which is the default then."""
     B, T, I, tiles, tokens = shapes
     Dt, Dv = 32, 40
     case = Case(root, name)
@@ -208,6 +229,10 @@ def mllama(root, name, shapes, mask=None, dtype=torch.float32, prefix="language_
     config = MllamaTextConfig(**text_config, cross_attention_layers=[1, 3], num_hidden_layers=4,
                               attn_implementation="eager")
     layers = {i: mllama_layer(case, config, i, dtype) for i in (1, 3)}
+    if little:
+        assert text_config.pop("rms_norm_eps") == MllamaTextConfig().rms_norm_eps
+        a = layers[1].cross_attn
+        faint(case, a.q_proj, a.k_proj, a.o_proj)
     for i, layer in layers.items():
         case.keep(layer, f"{prefix}{i}.")
     projector = case.randomise(nn.Linear(Dv, Dt), dtype)
@@ -218,7 +243,8 @@ def mllama(root, name, shapes, mask=None, dtype=torch.float32, prefix="language_
     case.config({"model_type": "mllama", "text_config": text_config, "vision_config": {"vision_output_dim": Dv}})
     case.save()
 
-    text, media = case.give("text", case.normal(B, T, Dt)), case.normal(B, I * tiles * tokens, Dt)
+    text = case.give("text", case.normal(B, T, Dt) * (0.001 if little else 1))
+    media = case.normal(B, I * tiles * tokens, Dt)
     forms = {"rows": (B, -1, Dt), "pictures": (B, I, -1, Dt), "tiles": (B * I * tiles, tokens, Dt)}
     case.give("media", media.reshape(forms[layout]))
     if mask is not None:
@@ -292,3 +318,4 @@ def make(root):
            act="gelu", eps=0.01)
     case, second = mllama(root, "mllama_no_mask", (1, 5, 1, 2, 5), None, heads=(2, 2), layout="tiles")
     np.save(case.folder / "layer1_hidden.npy", second()[0].numpy())
+    mllama(root, "mllama_faint", (1, 3, 1, 1, 4), None, little=True)

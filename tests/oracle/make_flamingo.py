@@ -5,7 +5,7 @@ as Alayrac et al. 2022 (arXiv:2204.14198) and OpenFlamingo's description have it
 """
 
 import torch
-from case import Case
+from case import Case, faint
 from torch import nn
 from transformers.models.evolla import modeling_evolla as evolla
 from transformers.models.idefics import modeling_idefics as idefics
@@ -270,6 +270,39 @@ def make_mini(root):
     run_block(case, block, text, media, *seen_by_time((ids == MEDIA_TOKEN).cumsum(-1), 2, True))
 
 
+def make_faint(root):
+    # So little before every norm that its eps shows.
+    case = start(root, "openflamingo_faint")
+    perceiver = perceiver_of(case, depth=1, mult=2)
+    block = blocks_of(case, ["lang_encoder.transformer.h.0.gated_cross_attn_layer."], mult=2)[0]
+    attention, feed_forward = perceiver.layers[0]
+    faint(case, perceiver.latents, attention.to_out, feed_forward.fc2, block.attn.to_out)
+    case.save()
+    with torch.no_grad():
+        tokens, _ = perceiver(case.give("vision", 0.01 * case.normal(1, 6, VISION)))
+    case.expect("tokens", tokens)
+    media, text = case.give("media", case.normal(1, 5, VISION)), case.give("text", 0.01 * case.normal(1, 4, TEXT))
+    everything = torch.ones(1, 4, 1, dtype=torch.bool)
+    run_block(case, block, text, media[:, None], everything, ~everything[..., 0])
+
+    # rms_norm_eps has its default.
+    case = Case(root, "idefics_faint")
+    config = idefics_config(case, True, qk_layer_norms=True, qk_layer_norms_perceiver=True)
+    assert config.rms_norm_eps == 1e-6
+    perceiver = idefics_perceiver(case, config)
+    layer = idefics_layers(case, config)[0]
+    for attention, feed_forward in perceiver.blocks:
+        faint(case, attention.q_proj, attention.k_proj, attention.output_proj, feed_forward.c_proj)
+    cross = layer.cross_attn
+    faint(case, perceiver.latents, cross.q_proj, cross.k_proj, cross.o_proj)
+    case.save()
+    with torch.no_grad():
+        tokens = perceiver(case.give("vision", 0.01 * case.normal(1, 6, VISION)))
+    case.expect("tokens", tokens)
+    text, media = case.give("text", 0.01 * case.normal(1, 4, TEXT)), case.give("media", 0.01 * case.normal(1, 5, VISION))
+    run_idefics(case, layer, text, media[:, None], torch.ones(1, 4, 1))
+
+
 def idefics_config(case, resampler, interval=2, **keys):
     perceiver = {"resampler_depth": 2, "resampler_n_heads": 4, "resampler_head_dim": 6, "resampler_n_latents": 5}
     values = {
@@ -378,3 +411,4 @@ def make(root):
     make_masked(root)
     make_mini(root)
     make_idefics(root)
+    make_faint(root)

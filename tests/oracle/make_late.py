@@ -67,6 +67,8 @@ def make_late_fusion(root):
         ("late_fusion_attention_masked_f16", torch.float16, 3, "attention", "concat", 3, True),
         ("late_fusion_attention", torch.float32, 1, "attention", "add", 0, False),
         ("late_fusion_cls_bf16", torch.bfloat16, 3, "cls", "concat", 0, False),
+        ("late_fusion_cls_one", torch.float32, 1, "cls", "add", 7, False),
+        ("late_fusion_attention_batch", torch.float32, 3, "attention", "add", 5, False),
     )
     for name, dtype, batch, pool, merge, classes, masked in shapes:
         case = Case(root, name)

@@ -94,6 +94,9 @@ def make(root):
     )
     mlp = {"module": "mlp_projection", "vision_dim": 10, "llm_dim": 24, "compress_ratio": 4, "activation": "relu"}
     projection(root, "mlp_projection_merge", Mlp([10, 24, 24], "relu", 4), mlp, (2, 12, 10), text=5, metadata=True)
+    mlp = {"module": "mlp_projection", "vision_dim": 11, "llm_dim": 21, "compress_ratio": 3}
+    projection(root, "mlp_projection_merge_one", Mlp([11, 21, 21], ratio=3), mlp, (1, 15, 11))
+    projection(root, "mlp_projection_merge_f16", Mlp([11, 21, 21], ratio=3), mlp, (3, 9, 11), dtype=torch.float16)
     mlp = {"module": "mlp_projection", "vision_dim": 24, "llm_dim": 20, "depth": 1}
     projection(root, "mlp_projection_depth1", Mlp([24, 20]), mlp, (1, 3, 24))
     mlp = {"module": "mlp_projection", "vision_dim": 8, "llm_dim": 12, "activation": "gelu_pytorch_tanh"}
@@ -103,6 +106,10 @@ def make(root):
     fusion(root, "llava_fusion_mlp", Mlp([24, 32, 32]), options, (1, 5, 24), 50, 32)
     options = {"vision_dim": 24, "llm_dim": 32, "vocab_size": 50, "use_mlp": False}
     fusion(root, "llava_fusion_linear", Proj(24, 32), options, (3, 5, 24), 50, 32, torch.float16)
+    options = {"vision_dim": 13, "llm_dim": 27, "vocab_size": 41}
+    fusion(root, "llava_fusion_mlp_odd", Mlp([13, 27, 27]), options, (3, 7, 13), 41, 27)
+    options = {"vision_dim": 13, "llm_dim": 27, "vocab_size": 41, "use_mlp": False}
+    fusion(root, "llava_fusion_linear_one", Proj(13, 27), options, (1, 3, 13), 41, 27)
     options = {"vision_dim": 10, "llm_dim": 28, "vocab_size": 33, "compress_ratio": 2}
     merging = Mlp([10, 28, 28], ratio=2)
     fusion(root, "llava_fusion_merge", merging, options, (2, 6, 10), 33, 28, torch.bfloat16, metadata=True)

@@ -2,7 +2,9 @@
 
 import torch
 from case import Case, merge
+from transformers.image_utils import SizeDict
 from transformers.models.fuyu import modeling_fuyu as fuyu
+from transformers.models.fuyu.image_processing_pil_fuyu import FuyuImageProcessorPil
 from transformers.models.janus import modeling_janus as janus
 from transformers.models.paligemma import modeling_paligemma as paligemma
 
@@ -35,8 +37,19 @@ def make_paligemma(root):
         case.expect("fused", merge(paligemma.PaliGemmaModel, config, text, ids, tokens))
 
 
+def fuyu_patches(case, batch):
+    """Pictures of 2 x 3 patches, cut as the processor does."""
+    processor, image = FuyuImageProcessorPil(), case.give("image", case.normal(batch, 3, 6, 9))
+    return torch.stack([torch.from_numpy(processor.patchify_image(i.numpy(), SizeDict(3, 3))) for i in image])
+
+
 def make_fuyu(root):
-    for name, prefix, dtype in (("fuyu_basic", "", torch.float32), ("fuyu_prefixed_f16", "model.", torch.float16)):
+    for name, prefix, dtype, pictures in (
+        ("fuyu_basic", "", torch.float32, 0),
+        ("fuyu_prefixed_f16", "model.", torch.float16, 0),
+        ("fuyu_image", "", torch.float32, 1),
+        ("fuyu_images_bf16", "", torch.bfloat16, 3),
+    ):
         case = Case(root, name)
         values = {
             "model_type": "fuyu",
@@ -56,8 +69,11 @@ def make_fuyu(root):
         module = case.randomise(fuyu.FuyuModel(config).vision_embed_tokens, dtype)
         case.keep(module, prefix + "vision_embed_tokens.")
         case.save()
-        tokens = run(case, module, 1, 6, 27)
-        text, ids = case.text(1, 9, 32, config.image_token_id, 6)
+        if pictures:
+            tokens = case.expect("tokens", module(fuyu_patches(case, pictures)))
+        else:
+            tokens = run(case, module, 1, 6, 27)
+        text, ids = case.text(1, 9 + 6 * pictures, 32, config.image_token_id, 6 * max(pictures, 1))
         case.expect("fused", merge(fuyu.FuyuModel, config, text, ids, tokens))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from transformers.image_transforms import convert_to_rgb
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.fuyu.image_processing_pil_fuyu import FuyuImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -114,6 +115,17 @@ def expected(name, data):
     return convert_to_rgb(image, return_numpy=True)
 
 
+def pixels_of(processor, image):
+    """Fuyu's processor fills up to `size`; of that the model sees whole patches (preprocess_with_tokenizer_info)."""
+    made = processor(image, return_tensors="np")
+    if not isinstance(processor, FuyuImageProcessorPil):
+        return made["pixel_values"]
+    pixels, patch = made["images"][0][0], processor.patch_size.height
+    sides = made["image_unpadded_heights"][0][0], made["image_unpadded_widths"][0][0]
+    height, width = (min(full, -(-side // patch) * patch) for full, side in zip(pixels.shape[1:], sides))
+    return pixels[None, :, :height, :width]
+
+
 def processed(rng, folder):
     sources = {"down": (90, 61), "up": (9, 14), "one": (1, 1), "wide": (3, 70), "tall": (80, 2), "same": (24, 24)}
     processors = {
@@ -126,22 +138,27 @@ def processed(rng, folder):
             SiglipImageProcessorPil,
             {"size": {"height": 17, "width": 31}, "resample": 2, "do_rescale": False, "image_mean": [100, 120, 90.5]},
         ),
+        "fuyu": (
+            FuyuImageProcessorPil,
+            {"size": {"height": 44, "width": 58}, "patch_size": {"height": 4, "width": 4}, "padding_value": 70.0},
+        ),
     }
     for source, (height, width) in sources.items():
         picture = scene(rng, height, width)
         (folder / f"source_{source}.png").write_bytes(png(picture, 2, 8))
         for name, (kind, options) in processors.items():
-            pixels = kind(**options)(Image.fromarray(picture), return_tensors="np")["pixel_values"]
+            pixels = pixels_of(kind(**options), Image.fromarray(picture))
             np.save(folder / f"processed_{name}_{source}.npy", pixels.astype(np.float32))
     for name, (_, options) in processors.items():
         (folder / f"processor_{name}.json").write_text(json.dumps(options) + "\n")
-    # The defaults make 224 x 224: every seventh row and column is kept.
+    # The defaults make 224 x 224 and more: every seventh row and column is kept.
     picture = scene(rng, 300, 333)
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=40)
     (folder / "source_large.jpg").write_bytes(file.getvalue())
-    for name, kind in (("clip", CLIPImageProcessorPil), ("siglip", SiglipImageProcessorPil)):
-        pixels = kind()(Image.open(file), return_tensors="np")["pixel_values"]
+    kinds = {"clip": CLIPImageProcessorPil, "siglip": SiglipImageProcessorPil, "fuyu": FuyuImageProcessorPil}
+    for name, kind in kinds.items():
+        pixels = pixels_of(kind(), Image.open(file))
         np.save(folder / f"sampled_{name}.npy", pixels[:, :, ::7, ::7].astype(np.float32))
 
 

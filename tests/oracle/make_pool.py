@@ -6,7 +6,7 @@ F.interpolate, after the authors' code.
 
 import numpy as np
 import torch
-from case import Case, merge
+from case import Case, faint, merge
 from torch.nn import functional as F
 from transformers.models.aria import modeling_aria as aria
 from transformers.models.siglip import modeling_siglip as siglip
@@ -23,14 +23,6 @@ def randomise(case, module, dtype):
             if "ln_" in name and name.endswith("weight"):
                 parameter.copy_((1 + 0.3 * case.normal(*parameter.shape)).to(dtype).float())
     return module
-
-
-def faint(case, *layers):
-    """A hundredth of the values: a norm behind them shows its eps."""
-    with torch.no_grad():
-        for layer in layers:
-            for parameter in [layer] if isinstance(layer, nn.Parameter) else layer.parameters():
-                parameter.mul_(0.01).copy_(parameter.to(case.dtype).float())
 
 
 def per_head(attention):

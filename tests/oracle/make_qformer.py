@@ -335,6 +335,7 @@ def make(root):
     retrieval(root, "blip2_retrieval_placeholders", (3, 4), placeholder=VOCABULARY, layers=2)
     matching(root, "blip2_matching", "itm", attention_of="cross")
     matching(root, "blip2_matching_bf16", "itm", batch=3, dtype=torch.bfloat16, layers=2)
+    matching(root, "blip2_matching_single_f16", "itm", batch=1, dtype=torch.float16, layers=2)
     matching(root, "blip2_contrast_hidden", "itc", batch=3, attention_of="self", layers=2)
     matching(root, "blip2_generation", "itg", batch=3, attention_of="self")
     matching(root, "blip2_generation_single_f16", "itg", batch=1, dtype=torch.float16, layers=2)

@@ -308,6 +308,12 @@ def make_modules(root):
     module_case(root, "learned_query_compressor_widths", Compressor(20, 24, 6, 3), options, (3, 9, 20), F16,
                 masked=True, metadata=True)
 
+    options = {"module": "learned_query_compressor", "num_queries": 7, "dim": 21, "num_heads": 3}
+    module_case(root, "learned_query_compressor_odd", Compressor(21, 21, 7, 3), options, (3, 11, 21))
+    options = {"module": "simplified_qformer", "num_heads": 3}
+    module_case(root, "simplified_qformer_odd", QFormer(21, 13, 5, 1, 3, 27), options, (3, 9, 13))
+    options = {"module": "perceiver_resampler", "vision_dim": 13, "output_dim": 21, "num_heads": 3}
+    module_case(root, "perceiver_resampler_odd", Perceiver(13, 21, 5, 1, 3), options, (1, 11, 13))
     options = {"module": "simplified_qformer", "query_dim": 24, "vision_dim": 20, "num_layers": 2, "num_queries": 5}
     module_case(root, "simplified_qformer_basic", QFormer(24, 20, 5, 2, 12, 40), options, (1, 7, 20))
     options = {"module": "simplified_qformer", "num_heads": 2}
