@@ -1,5 +1,5 @@
-/* Which caption fits a drawing: early fusion, a perceiver resampler, gated cross-attention and a late-fusion head, each a
- * file of examples/drawings (tools/train_demo.py has trained them):
+/* Which caption fits a drawing: early fusion, two blocks of attention among the patches, a perceiver resampler, gated
+ * cross-attention and a late-fusion head, each a file of examples/drawings (tools/train_demo.py has trained them):
  *     drawings FOLDER PICTURE.png
  * Prints the five likeliest of 264 captions with their probabilities, then the ids of the first one's words. */
 #include <inttypes.h>
@@ -10,7 +10,7 @@
 
 #include <clfusion/clfusion.h>
 
-enum { SIDE = 64, WORDS = 5, MOST = 512, VOCABULARY = 9 };
+enum { SIDE = 64, WORDS = 6, PHRASE = 3, MOST = 512, VOCABULARY = 11 };
 
 typedef struct demo {
     const char *folder;
@@ -21,7 +21,7 @@ typedef struct demo {
     int64_t captions;
 } demo;
 
-/* words.txt has a word a line in the order of the ids, captions.txt five ids a line. */
+/* words.txt has a word a line in the order of the ids, captions.txt six ids a line. */
 static int read_captions(demo *d)
 {
     char path[512], line[64];
@@ -37,8 +37,8 @@ static int read_captions(demo *d)
     if ((f = fopen(path, "r")) == NULL)
         return -1;
     for (int64_t *id = d->ids[0]; d->captions < MOST; d->captions++, id += WORDS)
-        if (fscanf(f, "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64, id, id + 1, id + 2, id + 3, id + 4) !=
-            WORDS)
+        if (fscanf(f, "%" SCNd64 "%" SCNd64 "%" SCNd64 "%" SCNd64 "%" SCNd64 "%" SCNd64, id, id + 1, id + 2, id + 3,
+                   id + 4, id + 5) != WORDS)
             break;
     fclose(f);
     return d->captions > 0 ? 0 : -1;
@@ -72,14 +72,29 @@ static clf_value value(const char *name, void *host, clf_dims dims)
     return (clf_value){ name, clf_tensor_shape(CLF_F32, dims), host };
 }
 
+/* Patches [1, N, D] of the pixels [1, 3, SIDE, SIDE], after each has looked at the others twice; NULL with err set. */
+static float *tokens_of(demo *d, float *pixels, clf_dims dims, clf_error *err)
+{
+    static const char *const blocks[] = { "patches_1", "patches_2" };
+    const clf_value image = value("image", pixels, CLF_DIMS(1, 3, SIDE, SIDE));
+    float *tokens = run(d, "early", &image, 1, "tokens", err);
+
+    for (int i = 0; i < 2 && tokens != NULL; i++) {
+        const clf_value in[] = { value("text", tokens, dims), value("vision", tokens, dims) };
+        float *next = run(d, blocks[i], in, 2, "hidden", err);
+        free(tokens);
+        tokens = next;
+    }
+    return tokens;
+}
+
 /* Logits of all captions for the pixels [1, 3, SIDE, SIDE]; NULL with err set.  A failing step leaves NULL behind, and
  * the next one says so: clfusion checks every argument. */
 static float *logits_of(demo *d, float *pixels, clf_error *err)
 {
     const int64_t C = d->captions, D = 64, N = 64, M = 8;
-    const clf_value image = value("image", pixels, CLF_DIMS(1, 3, SIDE, SIDE));
     const clf_value ids = { "text_ids", clf_tensor_shape(CLF_I64, CLF_DIMS(C, WORDS)), d->ids };
-    float *tokens = run(d, "early", &image, 1, "tokens", err), *words = NULL, *latents = NULL, *seen = NULL;
+    float *tokens = tokens_of(d, pixels, CLF_DIMS(1, N, D), err), *words = NULL, *latents = NULL, *seen = NULL;
     float *picture = NULL, *caption = NULL, *logits = NULL;
 
     if (tokens != NULL)
@@ -151,7 +166,7 @@ static void print_best(const demo *d, float *logits)
             best = logits[c] > logits[best] ? c : best;
         printf("%6.2f %% ", 100 * exp((double)logits[best] - largest) / total);
         for (int i = 0; i < WORDS; i++)
-            printf(" %s", d->words[d->ids[best][i] % VOCABULARY]);
+            printf("%s %s", i == PHRASE ? "," : "", d->words[d->ids[best][i] % VOCABULARY]);
         printf("\n");
         logits[best] = -INFINITY;
     }

@@ -2,7 +2,8 @@
 # Builds the command and shows it three times, on pocl unless OCL_ICD_VENDORS or CLFUSION_DEVICE say otherwise:
 #   1. the picture examples/scene.ppm, cut into 30x30 patches, through an embedding of Fuyu-8B's shape
 #   2. 576 tokens through a projector of LLaVA-1.5-7B's shape
-#   3. a drawing that a small trained model (examples/drawings) finds the caption for, and where each word looks
+#   3. a drawing that a small trained model (examples/drawings) finds the caption for, where each word looks, and what is
+#      relevant to its phrases; docs/demo.png is made here
 # The weights of 1 and 2 are made on the spot from a seed; everything else is what a real checkpoint meets.  On Debian and
 # Ubuntu it first installs what is missing.  Results: build/demo.
 set -eu
@@ -13,7 +14,7 @@ clf_setup
 clf_only_pocl
 build=build/release
 out=build/demo
-clf_say "building (about 20 seconds) ..."
+CLF_BUILD_NOTE="building (about 20 seconds on two cores) ..."
 clf_build "$build" -DCMAKE_BUILD_TYPE=Release -DCLFUSION_TESTS=OFF -DCLFUSION_TOOLS=ON
 mkdir -p "$out"
 export POCL_AFFINITY="${POCL_AFFINITY-1}" # each worker thread on a core of its own
@@ -78,6 +79,14 @@ ids_file()
     done
 }
 
+# module NAME OPTION...: one of the trained model's modules.
+module()
+{
+    name=$1
+    shift
+    "$build/clfusion" run "examples/drawings/$name.safetensors" "$@" >/dev/null
+}
+
 printf '3. examples/drawings/scene.png among 264 captions, by a trained model of %s bytes:\n' \
     "$(cat examples/drawings/*.safetensors | wc -c)"
 "${CC:-cc}" -std=c11 -O2 -Iinclude examples/drawings.c -o "$out/drawings" "$build/libclfusion.so" -Wl,-rpath,"$PWD/$build" -lm
@@ -85,14 +94,51 @@ printf '3. examples/drawings/scene.png among 264 captions, by a trained model of
 sed -n 's/^\(.*%.*\)/   \1/p' "$out/drawings.txt"
 sed -n '1s/.*%  //p' "$out/drawings.txt" | cmp - examples/drawings/scene.txt
 printf '   correct: that is what was drawn\n'
-# shellcheck disable=SC2046 # five words
-ids_file "$out/words_ids.npy" $(sed -n 's/^ids //p' "$out/drawings.txt")
-"$build/clfusion" run examples/drawings/early.safetensors --image examples/drawings/scene.png \
-    --input text_ids="$out/words_ids.npy" --output tokens="$out/drawing.npy" --output hidden="$out/words.npy" >/dev/null
-for word in 0 1 2 3 4; do
-    "$build/clfusion" run examples/drawings/gated.safetensors --input text="$out/words.npy" --input vision="$out/drawing.npy" \
-        --output hidden="$out/seen.npy" --heatmap examples/drawings/scene.png="$out/word_$word.png" --position $word >/dev/null
+
+# The picture's patches as the words see them, and the words of the first caption.
+ids=$(sed -n 's/^ids //p' "$out/drawings.txt")
+caption=$(sed -n '1s/.*%  //p' "$out/drawings.txt" | tr -d ,)
+# shellcheck disable=SC2086 # words
+ids_file "$out/ids.npy" $ids
+module early --image examples/drawings/scene.png --input text_ids="$out/ids.npy" --output tokens="$out/patches_0.npy" \
+    --output hidden="$out/words.npy"
+for block in 1 2; do
+    seen=$out/patches_$((block - 1)).npy
+    module patches_$block --input text="$seen" --input vision="$seen" --output hidden="$out/patches_$block.npy"
 done
-printf '   where each word of the first caption looks: %s/word_{0,1,2,3,4}.png\n\n' "$out"
+
+# Heat maps over the scene, enlarged: where each word looks, and what matters to the phrases by themselves.
+"$build/tools/contact_sheet" "$out/scene.png" 3 examples/drawings/scene.png
+position=0
+sheet=scene=$out/scene.png
+for word in $caption; do
+    map=$out/word_${position}_$word.png
+    module gated --input text="$out/words.npy" --input vision="$out/patches_2.npy" --heatmap "$out/scene.png=$map" \
+        --position $position
+    case $position in 0 | 2 | 4) sheet="$sheet $word=$map" ;; esac
+    position=$((position + 1))
+done
+printf '   where each word looks: %s/word_*.png\n' "$out"
+
+# relevance_of MAP ID...: the query is the mean of the words behind late fusion's projection.
+relevance_of()
+{
+    map=$1
+    shift
+    ids_file "$out/phrase.npy" "$@"
+    module early --input text_ids="$out/phrase.npy" --output hidden="$out/phrase_words.npy"
+    module late --input text="$out/phrase_words.npy" --output text_embeds="$out/query.npy"
+    module relevance --image examples/drawings/scene.png --input query="$out/query.npy" --heatmap "$out/scene.png=$map"
+}
+
+# shellcheck disable=SC2046 # three ids
+relevance_of "$out/relevance_1.png" $(printf '%s\n' "$ids" | cut -d ' ' -f 1-3)
+# shellcheck disable=SC2046
+relevance_of "$out/relevance_2.png" $(printf '%s\n' "$ids" | cut -d ' ' -f 4-6)
+printf '   what is relevant to "%s" and "%s": %s/relevance_{1,2}.png\n' "$(printf '%s\n' "$caption" | cut -d ' ' -f 1-3)" \
+    "$(printf '%s\n' "$caption" | cut -d ' ' -f 4-6)" "$out"
+# shellcheck disable=SC2086 # file names without gaps
+"$build/tools/contact_sheet" "$out/demo.png" 1 $sheet relevance="$out/relevance_1.png"
+printf '   some of them side by side: %s/demo.png\n\n' "$out"
 
 printf 'Done; all results are right.  Next: %s/clfusion inspect %s/llava\n' "$build" "$out"

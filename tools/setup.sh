@@ -92,6 +92,20 @@ clf_only_pocl()
     clf_say "pocl is not registered; using the OpenCL drivers of this system as they are"
 }
 
+# Says $CLF_BUILD_NOTE once its input, what a build prints, tells that something is compiled.
+clf_note_build()
+{
+    note=${CLF_BUILD_NOTE-}
+    while read -r line; do
+        case $line in
+            *Building* | *Linking*)
+                [ -z "$note" ] || clf_say "$note"
+                note=""
+                ;;
+        esac
+    done
+}
+
 # clf_build FOLDER OPTION...: configures when needed and builds.
 clf_build()
 {
@@ -105,7 +119,9 @@ clf_build()
         cat "$folder/configure.log" >&2
         clf_stop "cmake could not configure $folder"
     }
-    cmake --build "$folder" >"$folder/build.log" 2>&1 || {
+    rm -f "$folder/build.failed"
+    { cmake --build "$folder" 2>&1 || : >"$folder/build.failed"; } | tee "$folder/build.log" | clf_note_build
+    [ ! -e "$folder/build.failed" ] || {
         cat "$folder/build.log" >&2
         clf_stop "the build in $folder failed"
     }
