@@ -73,6 +73,7 @@ int main(int argc, char **argv)
     clf_context *ctx = NULL;
     clf_stream *s = NULL;
     clf_connector *c = NULL;
+    const clf_cross_attention *layers = NULL;
     clf_status status;
 
     if (argc < 2) {
@@ -86,11 +87,15 @@ int main(int argc, char **argv)
     if (status == CLF_OK)
         status = clf_connector_open(ctx, argv[1], &options, &c, &err);
     if (status == CLF_OK)
-        status = decode(ctx, s, clf_connector_cross_attention(c), argc > 2 ? strtoll(argv[2], NULL, 10) : 64, &err);
+        layers = clf_connector_cross_attention(c);
+    if (layers != NULL)
+        status = decode(ctx, s, layers, argc > 2 ? strtoll(argv[2], NULL, 10) : 64, &err);
     if (status != CLF_OK)
         fprintf(stderr, "%s\n", err.message);
+    else if (layers == NULL)
+        fprintf(stderr, "%s has no cross-attention layers\n", argv[1]);
     clf_connector_destroy(c);
     clf_stream_destroy(s);
     clf_context_destroy(ctx);
-    return status != CLF_OK;
+    return status != CLF_OK || layers == NULL;
 }

@@ -115,8 +115,11 @@ static clf_status generate(const engine *e, float *states, float *again, double 
             printf("position %2d: %9.6f %9.6f %9.6f ...\n", t, (double)state[0], (double)state[1], (double)state[2]);
     }
     *difference = 0;
-    for (int64_t i = 0; i < TEXT * e->width; i++)
-        *difference = fmax(*difference, fabs((double)states[i] - (double)again[i]));
+    for (int64_t i = 0; i < TEXT * e->width; i++) {
+        const double d = fabs((double)states[i] - (double)again[i]);
+
+        *difference = d > *difference || isnan(d) ? d : *difference; /* NaN stays */
+    }
     return status;
 }
 
@@ -162,10 +165,13 @@ int main(int argc, char **argv)
         status = clf_connector_open(e.ctx, argv[1], &options, &c, &err);
     if (status == CLF_OK) {
         e.gated = clf_connector_cross_attention(c);
-        status = run(&e, argc > 2 ? strtoll(argv[2], NULL, 10) : 64, &difference, &err);
+        if (e.gated != NULL)
+            status = run(&e, argc > 2 ? strtoll(argv[2], NULL, 10) : 64, &difference, &err);
     }
     if (status != CLF_OK)
         fprintf(stderr, "%s\n", err.message);
+    else if (e.gated == NULL)
+        fprintf(stderr, "%s has no cross-attention layers\n", argv[1]);
     else
         printf("the whole text at once differs by %.1e at most\n", difference);
     clf_connector_destroy(c);

@@ -48,14 +48,16 @@ int main(int argc, char **argv)
     clf_stream *s = NULL;
     clf_connector *c = NULL;
 
-    if (argc < 2) {
-        fprintf(stderr, "usage: minimal CHECKPOINT [TOKENS]\n");
+    const int64_t N = argc > 2 ? strtoll(argv[2], NULL, 10) : 576;
+
+    if (argc < 2 || N < 1) {
+        fprintf(stderr, "usage: minimal CHECKPOINT [TOKENS], at least one token\n");
         return 2;
     }
     if (clf_context_create(NULL, &ctx, &err) == CLF_OK && clf_stream_create(ctx, NULL, &s, &err) == CLF_OK &&
         clf_connector_open(ctx, argv[1], NULL, &c, &err) == CLF_OK) {
         printf("device: %s (%s)\n", clf_context_device(ctx)->name, clf_context_device(ctx)->reason);
-        (void)run(s, c, argc > 2 ? strtoll(argv[2], NULL, 10) : 576, &err);
+        (void)run(s, c, N, &err);
     }
     if (err.status != CLF_OK)
         fprintf(stderr, "minimal: %s\n", err.message);

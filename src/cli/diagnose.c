@@ -61,11 +61,11 @@ static clf_status read_gates(diagnose_state *d, clf_error *err)
 
 static clf_status read_checkpoint(diagnose_state *d, clf_error *err)
 {
-    d->session.advice = "check the path of the checkpoint, or download or convert it again";
+    d->session.advice = "check the path of the checkpoint, or download, convert or export it again";
     CLF_TRY(clf_checkpoint_open(d->options->arguments[0], &d->checkpoint, err));
     d->session.advice = "choose another checkpoint, or name its family with --family";
     CLF_TRY(choose_family(d, err));
-    d->session.advice = "download or convert the checkpoint again";
+    d->session.advice = "download, convert or export the checkpoint again";
     return read_gates(d, err);
 }
 

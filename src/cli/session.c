@@ -99,7 +99,7 @@ static const char *load_advice(const clf_cli_options *options, clf_status status
     case CLF_IO:
         return "check the path of the checkpoint";
     case CLF_BAD_FILE:
-        return "download or convert the checkpoint again";
+        return "download, convert or export the checkpoint again";
     case CLF_UNSUPPORTED:
         return options->family != NULL ? "give --family another name, or choose another checkpoint"
                                        : "choose another checkpoint, or name its family with --family";
