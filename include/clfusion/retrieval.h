@@ -22,12 +22,12 @@ typedef struct clf_retrieval clf_retrieval;
 typedef struct clf_retrieval_desc {
     uint32_t struct_size;
     clf_host_tensor stored; /* [N, D] f32, f16 or bf16; must live as long as the retrieval, unchanged.  N may be 0 */
-    int64_t block_rows;     /* of a block; 0: as many as have 4 MiB */
+    int64_t block_rows;     /* of a block; 0: as many as have 4 MiB, or 32 MiB for up to 4 queries when read in place */
     bool upload;            /* also where the device could read host memory itself */
     bool profiling;         /* the two queues record the times of what they do */
 } clf_retrieval_desc;
 
-/** Nothing stored; blocks of 4 MiB, read in place where that is possible. */
+/** Nothing stored; blocks of the usual size, read in place where that is possible. */
 static inline clf_retrieval_desc clf_retrieval_desc_default(void)
 {
     clf_retrieval_desc desc;

@@ -3,6 +3,7 @@
 
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
 #include "runtime/context.h"
 
 #define CLF_OP "keep_best"
@@ -35,7 +36,25 @@ clf_status clf_keep_best_check(clf_tensor scores, int64_t seen, clf_tensor value
     return CLF_OK;
 }
 
-#define ROWS_AT_ONCE 32768 /* llvmpipe (Mesa 22.3) ends loops of one work-item at 65535 turns */
+/* Of a launch over so many rows, each of which may move the whole list of each query.  Leaving a loop turns the loop in
+ * it once more, and so do the other ways through the kernel. */
+static uint64_t turns_of(const clf_stream *s, int64_t rows, int64_t k)
+{
+    const uint64_t insert = clf_turns((uint64_t)k - 1, 0), vector = clf_stream_context(s)->vector_width;
+
+    if (clf_op_kernels(s) != CLF_KERNELS_SIMD)
+        return clf_turns((uint64_t)rows, insert) + 16;
+    return clf_turns(vector, 0) + clf_turns((uint64_t)rows, clf_turns(vector, insert) + 1) + 16;
+}
+
+/* Rows of a launch: all that the device has turns for. */
+static int64_t rows_at_once(const clf_stream *s, clf_tensor scores, int64_t k)
+{
+    const uint64_t none = turns_of(s, 0, k), each = turns_of(s, 1, k) - none;
+    const uint64_t most = CLF_MAX((clf_launch_turns(s) - none) / each, 1);
+
+    return (int64_t)CLF_MIN((uint64_t)scores.dim[0], most);
+}
 
 static void launch(clf_stream *s, clf_tensor scores, int64_t seen, clf_tensor values, clf_tensor indices)
 {
@@ -53,6 +72,7 @@ static void launch(clf_stream *s, clf_tensor scores, int64_t seen, clf_tensor va
         .options = "",
         .groups = { clf_div_up(Q, queries), 1 },
         .items = items,
+        .turns = turns_of(s, scores.dim[0], values.dim[1]),
     };
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(scores), clf_arg_u64((uint64_t)scores.dim[0]), clf_arg_u64(Q),
@@ -66,8 +86,11 @@ void clf_keep_best(clf_stream *s, clf_tensor scores, int64_t seen, clf_tensor va
     if (!clf_op_enter(s) || !clf_op_passed(s, clf_keep_best_check(scores, seen, values, indices, clf_op_error(s))) ||
         clf_element_count(scores) == 0)
         return;
-    for (int64_t first = 0; first < scores.dim[0]; first += ROWS_AT_ONCE) {
-        const int64_t rows = CLF_MIN(ROWS_AT_ONCE, scores.dim[0] - first);
+
+    const int64_t at_once = rows_at_once(s, scores, values.dim[1]);
+
+    for (int64_t first = 0; first < scores.dim[0]; first += at_once) {
+        const int64_t rows = CLF_MIN(at_once, scores.dim[0] - first);
 
         launch(s, clf_slice(s, scores, 0, first, rows), seen + first, values, indices);
     }

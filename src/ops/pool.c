@@ -3,6 +3,8 @@
 
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
+#include "runtime/context.h"
 
 #define CLF_OP "pool"
 
@@ -42,8 +44,37 @@ clf_status clf_pool_check(clf_tensor x, clf_grid from, clf_grid to, clf_tensor y
     return CLF_OK;
 }
 
-/* Cuts cells and columns by what a group reads. */
-static clf_sweep cut(const clf_stream *s, clf_tensor x, clf_tensor y)
+/* Longest side of a cell. */
+static uint64_t side_of(int64_t from, int64_t to)
+{
+    return (uint64_t)(from / to + (from % to == 0 ? 0 : 2));
+}
+
+/* Walks of an item over the tokens of a cell for so many columns: four vectors, one vector, what fills none.  Where there
+ * is such a rest, llvmpipe (Mesa 22.3) was measured to count every vector. */
+static uint64_t walks_of(const clf_stream *s, uint64_t items, uint64_t columns)
+{
+    const uint64_t vector = clf_stream_context(s)->vector_width, step = vector * items;
+    const uint64_t rest = columns % vector, whole = columns - rest;
+
+    if (rest > 0)
+        return clf_div_up(whole, step) + clf_div_up(rest, items);
+    return whole / (4 * step) + clf_div_up(whole % (4 * step), step);
+}
+
+/* The last group of columns may be narrower than the others, and yet have more walks.  Leaving a loop
+ * turns the loops in it once more: one of a walk, six of a cell. */
+static uint64_t turns_of_cell(const clf_stream *s, clf_sweep w, clf_grid from, clf_grid to)
+{
+    const uint64_t full = walks_of(s, w.items, CLF_MIN(w.span, w.columns));
+    const uint64_t walks = CLF_MAX(full, walks_of(s, w.items, w.columns % w.span));
+    const uint64_t row = clf_turns(side_of(from.columns, to.columns), 0);
+
+    return clf_turns(walks, clf_turns(side_of(from.rows, to.rows), row) + 1) + 8;
+}
+
+/* Cuts cells and columns by what a group reads, and by the turns that the device allows. */
+static clf_sweep cut(const clf_stream *s, clf_tensor x, clf_grid from, clf_grid to, clf_tensor y)
 {
     const bool tile = clf_op_kernels(s) == CLF_KERNELS_TILE;
     const uint64_t C = (uint64_t)y.dim[2], least = tile ? SPAN_TILE : SPAN_SIMD;
@@ -52,8 +83,9 @@ static clf_sweep cut(const clf_stream *s, clf_tensor x, clf_tensor y)
 
     w.span = CLF_MAX(READS / cell / least, clf_div_up(C, least * CLF_GROUPS_MAX)) * least;
     w.span = CLF_MAX(w.span, least);
-    w.block = CLF_MAX(READS / cell / CLF_MIN(C, w.span), clf_div_up(w.rows, CLF_GROUPS_MAX));
-    w.block = CLF_MAX(w.block, 1);
+    w.block =
+        CLF_MIN(READS / cell / CLF_MIN(C, w.span), (clf_launch_turns(s) - 1) / (1 + turns_of_cell(s, w, from, to)));
+    w.block = CLF_MAX(CLF_MAX(w.block, 1), clf_div_up(w.rows, CLF_GROUPS_MAX));
     w.groups[0] = clf_div_up(C, w.span);
     w.groups[1] = clf_div_up(w.rows, w.block);
     return w;
@@ -66,7 +98,7 @@ void clf_pool(clf_stream *s, clf_tensor x, clf_grid from, clf_grid to, clf_tenso
     if (clf_element_count(y) == 0)
         return;
 
-    const clf_sweep w = cut(s, x, y);
+    const clf_sweep w = cut(s, x, from, to, y);
     const clf_options options = clf_options_types("CLF_X", x.dtype, "CLF_Y", y.dtype, NULL);
     const clf_kernel kernel = {
         .program = CLF_OP,
@@ -74,6 +106,7 @@ void clf_pool(clf_stream *s, clf_tensor x, clf_grid from, clf_grid to, clf_tenso
         .options = options.text,
         .groups = { w.groups[0], w.groups[1] },
         .items = w.items,
+        .turns = clf_turns(CLF_MIN(w.block, w.rows), turns_of_cell(s, w, from, to)),
     };
 
     CLF_LAUNCH(s, &kernel, clf_arg_memory(x), clf_arg_u64(clf_first_element(x)), clf_arg_u64((uint64_t)x.stride[0]),

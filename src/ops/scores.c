@@ -3,6 +3,7 @@
 
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
 
 #define CLF_OP "scores"
 
@@ -34,6 +35,12 @@ clf_status clf_scores_check(clf_tensor x, float scale, float bias, clf_scores_ki
     return CLF_OK;
 }
 
+/* Of a row: a softmax goes over it for the largest, for the sum and to divide; the rest is of sums over a group. */
+static uint64_t turns_of_row(const clf_stream *s, int64_t C, bool softmax)
+{
+    return (softmax ? 3 : 1) * clf_turns_of_row(s, C) + 16;
+}
+
 void clf_scores(clf_stream *s, clf_tensor x, float scale, float bias, clf_scores_kind kind, clf_tensor logits,
                 clf_tensor scores)
 {
@@ -54,6 +61,8 @@ void clf_scores(clf_stream *s, clf_tensor x, float scale, float bias, clf_scores
         .options = kind == CLF_SCORES_SIGMOID ? "-DCLF_SIGMOID=1" : "-DCLF_SIGMOID=0",
         .groups = { clf_row_groups(clf_row_count(x)), 1 },
         .items = shape == CLF_KERNELS_TILE ? CLF_NORM_WG : 1,
+        .turns = clf_turns_of_rows(clf_row_count(x),
+                                   turns_of_row(s, clf_dim(x, -1), kind == CLF_SCORES_SOFTMAX && clf_present(scores))),
     };
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_f32(scale), clf_arg_f32(bias),

@@ -5,10 +5,12 @@
 #include "core/desc.h"
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
 
 #define CLF_OP "unfold"
 
 #define MOST 32768 /* of kernel, stride and padding: places stay far from 2^63 */
+#define VECTOR 16  /* columns that the kernel moves at once */
 
 static clf_status check_options(const clf_unfold_options *o, clf_error *err)
 {
@@ -68,6 +70,32 @@ clf_status clf_unfold_check(clf_tensor x, clf_grid from, const clf_unfold_option
     return CLF_OK;
 }
 
+/* A row: the columns of a token; or those of a window of 2 x 2 in vectors; or of each token of a window one by one.
+ * The loops of branches not taken turn once. */
+static uint64_t turns_of_row(clf_sweep w, const clf_unfold_options *o)
+{
+    const uint64_t columns = CLF_MIN(w.span, w.columns), side = (uint64_t)o->kernel;
+    const uint64_t vectors = clf_div_up(columns / VECTOR, w.items), rest = clf_div_up(w.columns % VECTOR, w.items);
+
+    if (o->order == CLF_UNFOLD_BLOCK_MAJOR)
+        return clf_turns(vectors, 0) + clf_turns(rest, 0) + 2;
+    if (side == 2)
+        return clf_turns(4, 0) + clf_turns(vectors, clf_turns(4, 0)) + clf_turns(4, clf_turns(rest, 0)) + 2;
+    return clf_turns(side * side, clf_turns(clf_div_up(columns, w.items), 0)) + 4;
+}
+
+/* Block-major: a token of a window is a row of its own.  Channel-major: a column is the window of a channel. */
+static clf_sweep cut(const clf_stream *s, const clf_unfold_options *o, clf_tensor x, clf_tensor y)
+{
+    const int64_t parts = o->order == CLF_UNFOLD_BLOCK_MAJOR ? o->kernel * o->kernel : 1;
+    clf_sweep w = clf_sweep_of(s, clf_tensor_shape(CLF_F32, CLF_DIMS(clf_row_count(y) * parts, x.dim[2])));
+
+    w.block = CLF_MIN(w.block, (clf_launch_turns(s) - 1) / (1 + turns_of_row(w, o)));
+    w.block = CLF_MAX(CLF_MAX(w.block, 1), clf_div_up(w.rows, CLF_GROUPS_MAX));
+    w.groups[1] = clf_div_up(w.rows, w.block);
+    return w;
+}
+
 void clf_unfold(clf_stream *s, clf_tensor x, clf_grid from, const clf_unfold_options *options, clf_grid to,
                 clf_tensor y)
 {
@@ -79,10 +107,7 @@ void clf_unfold(clf_stream *s, clf_tensor x, clf_grid from, const clf_unfold_opt
     clf_unfold_options o = clf_unfold_options_default();
     (void)clf_desc_read(&o, sizeof o, options != NULL ? options : &o);
     const bool blocks = o.order == CLF_UNFOLD_BLOCK_MAJOR;
-    const int64_t window = o.kernel * o.kernel;
-    /* Block-major: a token of a window is a row of its own.  Channel-major: a column is the window of a channel. */
-    const clf_sweep w =
-        clf_sweep_of(s, clf_tensor_shape(CLF_F32, CLF_DIMS(clf_row_count(y) * (blocks ? window : 1), x.dim[2])));
+    const clf_sweep w = cut(s, &o, x, y);
     const clf_kernel kernel = {
         .program = CLF_OP,
         .entry = blocks ? "clf_unfold_blocks" : "clf_unfold_channels",
@@ -90,6 +115,7 @@ void clf_unfold(clf_stream *s, clf_tensor x, clf_grid from, const clf_unfold_opt
                                                  : "-DCLF_UNIT=uint -DCLF_UNIT_BYTES=4",
         .groups = { w.groups[0], w.groups[1] },
         .items = w.items,
+        .turns = clf_turns(CLF_MIN(w.block, w.rows), turns_of_row(w, &o)),
     };
 
     CLF_LAUNCH(s, &kernel, clf_arg_memory(x), clf_arg_u64(clf_first_element(x)), clf_arg_u64((uint64_t)x.stride[0]),

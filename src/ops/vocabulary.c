@@ -3,6 +3,7 @@
 
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/turns.h"
 
 #define CLF_OP "vocabulary"
 
@@ -72,8 +73,9 @@ clf_status clf_vocabulary_argmax_check(clf_tensor x, int64_t begin, clf_tensor b
 
 /* ---- launches ---- */
 
-/* A row a group: vectors of one item on CPUs, items side by side on GPUs. */
-static clf_kernel rows_kernel(const clf_stream *s, const char *simd, const char *tile, const char *ref, int64_t rows)
+/* A row a group: vectors of one item on CPUs, items side by side on GPUs.  `turns` of a row. */
+static clf_kernel rows_kernel(const clf_stream *s, const char *simd, const char *tile, const char *ref, int64_t rows,
+                              uint64_t turns)
 {
     const clf_kernel_shape shape = clf_op_kernels(s);
 
@@ -85,6 +87,7 @@ static clf_kernel rows_kernel(const clf_stream *s, const char *simd, const char 
         .options = "",
         .groups = { clf_row_groups(rows), 1 },
         .items = shape == CLF_KERNELS_TILE ? CLF_NORM_WG : 1,
+        .turns = clf_turns_of_rows(rows, turns),
     };
 }
 
@@ -93,8 +96,9 @@ void clf_vocabulary_softmax(clf_stream *s, clf_tensor x, clf_tensor state, clf_t
     if (!clf_op_enter(s) || !clf_op_passed(s, clf_vocabulary_softmax_check(x, state, y, clf_op_error(s))))
         return;
 
+    const uint64_t turns = 2 * clf_turns_of_row(s, x.dim[1]) + clf_turns_of_row(s, clf_present(y) ? y.dim[1] : 0);
     const clf_kernel kernel = rows_kernel(s, "clf_vocabulary_softmax_simd", "clf_vocabulary_softmax_tile",
-                                          "clf_vocabulary_softmax_ref", x.dim[0]);
+                                          "clf_vocabulary_softmax_ref", x.dim[0], turns);
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_memory(state), clf_arg_u64(clf_first_element(state)),
                clf_arg_u64((uint64_t)x.dim[0]), clf_arg_u32((uint32_t)x.dim[1]),
@@ -107,7 +111,7 @@ void clf_vocabulary_divide(clf_stream *s, clf_tensor state, clf_tensor y)
         return;
 
     const clf_kernel kernel = rows_kernel(s, "clf_vocabulary_divide_simd", "clf_vocabulary_divide_tile",
-                                          "clf_vocabulary_divide_ref", y.dim[0]);
+                                          "clf_vocabulary_divide_ref", y.dim[0], clf_turns_of_row(s, y.dim[1]));
 
     CLF_LAUNCH(s, &kernel, clf_arg_memory(state), clf_arg_u64(clf_first_element(state)),
                clf_arg_u64((uint64_t)y.dim[0]), clf_arg_u32((uint32_t)y.dim[1]), clf_arg_rows(y));
@@ -118,8 +122,10 @@ void clf_vocabulary_argmax(clf_stream *s, clf_tensor x, int64_t begin, clf_tenso
     if (!clf_op_enter(s) || !clf_op_passed(s, clf_vocabulary_argmax_check(x, begin, best, index, clf_op_error(s))))
         return;
 
+    /* In vectors the largest is known first; then its place is looked for. */
+    const uint64_t place = clf_op_kernels(s) == CLF_KERNELS_SIMD ? clf_turns((uint64_t)x.dim[1], 0) : 0;
     const clf_kernel kernel = rows_kernel(s, "clf_vocabulary_argmax_simd", "clf_vocabulary_argmax_tile",
-                                          "clf_vocabulary_argmax_ref", x.dim[0]);
+                                          "clf_vocabulary_argmax_ref", x.dim[0], clf_turns_of_row(s, x.dim[1]) + place);
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_u64((uint64_t)x.dim[0]), clf_arg_u32((uint32_t)x.dim[1]),
                clf_arg_u32((uint32_t)begin), clf_arg_memory(best), clf_arg_u64(clf_first_element(best)),

@@ -166,6 +166,11 @@ static clf_status set_arg(clf_stream *s, const clf_kernel *k, cl_kernel kernel, 
  * them together; leaving a loop counts too. */
 #define LLVMPIPE_TURNS 65535
 
+uint64_t clf_launch_turns(const clf_stream *s)
+{
+    return s->ctx->emulated_fma ? LLVMPIPE_TURNS : UINT64_MAX;
+}
+
 static clf_status launch(clf_stream *s, const clf_kernel *k, const clf_arg *args, size_t count, clf_error *err)
 {
     const size_t global[2] = { (size_t)(k->groups[0] * k->items), (size_t)k->groups[1] };
@@ -174,7 +179,7 @@ static clf_status launch(clf_stream *s, const clf_kernel *k, const clf_arg *args
     cl_event event = NULL;
     cl_uint index = 0;
 
-    if (s->ctx->emulated_fma && k->turns > LLVMPIPE_TURNS)
+    if (k->turns > clf_launch_turns(s))
         return CLF_FAIL(err, CLF_UNSUPPORTED,
                         "%s: the loops of a work-item turn up to %" PRIu64
                         " times; want at most %d on llvmpipe, or another device",

@@ -30,6 +30,9 @@ clf_arg clf_arg_u32(uint32_t value);
 clf_arg clf_arg_u64(uint64_t value);
 clf_arg clf_arg_f32(float value);
 
+/* The most turns that the stream's device allows. */
+uint64_t clf_launch_turns(const clf_stream *s);
+
 /* Enqueues on the stream; errors stay there.  Checks the extent of every tensor against its memory. */
 void clf_launch(clf_stream *s, const clf_kernel *kernel, const clf_arg *args, size_t count);
 
