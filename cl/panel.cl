@@ -80,7 +80,8 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
 #define CLF_PANEL_COLUMN (across * (uint)get_global_id(0) + (1 - across) * (uint)get_global_id(1))
 #define CLF_PANEL_ROW (across * (uint)get_global_id(1) + (1 - across) * (uint)get_global_id(0))
 
-/* A whole tile without an activation goes from the registers to y. */
+/* A whole tile without an activation goes from the registers to y.  No bias is -0, which changes no sum: 0 would turn a
+ * sum of -0. */
 #define CLF_PANEL_STORE(MR)                                                                                            \
     _Pragma("unroll") for (uint i = 0; i < (MR); i++)                                                                  \
     {                                                                                                                  \
@@ -99,8 +100,8 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
         const uint sharers = across ? last - first : tiles, place = across ? 0 : first;                                \
         const uint bytes = (NR * sizeof(*w) + sharers - 1) / sharers;                                                  \
         const uint plain = act == CLF_ACT_NONE && n + NR <= N ? M / (MR) : 0; /* tiles before it */                    \
-        const clf_fv b0 = plain && has_bias ? CLF_VLOAD(bias + bias_at + n) : (clf_fv)(0.0f);                          \
-        const clf_fv b1 = plain && has_bias ? CLF_VLOAD(bias + bias_at + n + CLF_VEC) : (clf_fv)(0.0f);                \
+        const clf_fv b0 = plain && has_bias ? CLF_VLOAD(bias + bias_at + n) : (clf_fv)(-0.0f);                         \
+        const clf_fv b1 = plain && has_bias ? CLF_VLOAD(bias + bias_at + n + CLF_VEC) : (clf_fv)(-0.0f);               \
         clf_fv tile[CLF_PANEL_BATCH][2 * (MR)];                                                                        \
                                                                                                                        \
         w += w_at + (ulong)n * K;                                                                                      \
@@ -189,7 +190,7 @@ kernel void clf_panel_ref(CLF_PANEL_ARGUMENTS)
 
             for (uint k = 0; k < K; k++)
                 sum = CLF_FMA(x[clf_row(X, row) + k], CLF_LOAD(CLF_W)(w, (ulong)k * NR + j), sum);
-            sum = clf_act1(act, sum + (has_bias ? bias[bias_at + n0 + j] : 0.0f));
+            sum = clf_act1(act, sum + (has_bias ? bias[bias_at + n0 + j] : -0.0f));
             if (has_residual)
                 sum = CLF_FMA(scale, sum, CLF_LOAD(CLF_Y)(r, clf_row(R, row) + n0 + j));
             CLF_STORE(CLF_Y)(y, clf_row(Y, row) + n0 + j, sum);

@@ -68,10 +68,14 @@ typedef struct clf_value {
 } clf_value;
 
 /**
- * Checks the inputs and fills in the type (f32 where it is CLF_DTYPE_NONE) and shape of each output; runs nothing.
+ * Checks the inputs and fills in the type (f32 where it is CLF_DTYPE_NONE) and shape of each output.
  * An output asked for decides which inputs are needed.  Values for ids and sizes are host memory; ids may be without
  * memory here, but not sizes (grid, image_sizes): the shapes of the outputs depend on their values.
- * Errors: CLF_INVALID_ARGUMENT, CLF_UNSUPPORTED.  Threads: any.
+ * Runs nothing, with one exception: how many rows dense_tokens of relevance has depends on budgets, which are computed on
+ * a queue of its own and waited for.  What the device memory of its inputs holds must have arrived by then, in
+ * clf_connector_enqueue too; without memory the most rows there can be are planned.
+ * Errors: CLF_INVALID_ARGUMENT, CLF_UNSUPPORTED, CLF_OUT_OF_MEMORY; with that exception those of clf_connector_run.
+ * Threads: any.
  */
 CLF_API CLF_MUST_USE clf_status clf_connector_plan(const clf_connector *c, const clf_value *inputs, size_t input_count,
                                                    clf_value *outputs, size_t output_count, clf_error *err);

@@ -155,20 +155,14 @@ clf_status clf_relevance_check(const clf_relevance *m, const clf_relevance_call 
 
 /* ---- forward ---- */
 
-/* A map [B, g, g] to where it is wanted; x [B, 1, N]. */
+/* A map x [B, 1, N] to where it is wanted, y [B, g, g]. */
 static void give_map(clf_stream *s, const clf_relevance *m, clf_tensor x, clf_tensor y)
 {
     if (!clf_present(y))
         return;
-    x.rank = 4; /* [B, 1, g, g] without its second dimension */
-    x.dim[2] = x.dim[3] = m->g;
-    x.stride[2] = m->g;
-    x.stride[3] = 1;
-    for (int32_t i = 1; i < 3; i++) {
-        x.dim[i] = x.dim[i + 1];
-        x.stride[i] = x.stride[i + 1];
-    }
-    x.rank = 3;
+    x.dim[1] = x.dim[2] = m->g;
+    x.stride[1] = m->g;
+    x.stride[2] = 1;
     clf_place(s, x, y);
 }
 

@@ -2,12 +2,9 @@
  *
  * w  [ceil(N / NR)][K][NR]   packed once, NR = two vectors of the device
  * x  rows of f32, read where they lie
- * y  tiles of MR x NR; a work-item makes one, or one below the other when there are few; the epilogue happens before
- *    the store
+ * y  tiles of MR x NR; a work-item makes one, or some one below the other; the epilogue happens before the store
  *
  * Each output is one chain of fused multiply-adds in rising k, whatever MR: equal rows give equal bits. */
-#include <string.h>
-
 #include "gemm/stage.h"
 #include "runtime/context.h"
 #include "runtime/op.h"
@@ -148,11 +145,11 @@ static launch_plan plan_of(const clf_stream *s, int64_t M, int64_t MR, const clf
 }
 
 /* Of an item's loops: over k for each tile, and for each row of it the epilogue.  The reference takes k for each output. */
-static uint64_t turns_of(const clf_context *ctx, const launch_plan *p, uint64_t MR, uint64_t K)
+static uint64_t turns_of(const clf_stream *s, const launch_plan *p, uint64_t MR, uint64_t K)
 {
-    const uint64_t NR = (uint64_t)panel_width(ctx), epilogue = MR * (NR + 8) + 64;
+    const uint64_t NR = (uint64_t)panel_width(clf_stream_context(s)), epilogue = MR * (NR + 8) + 64;
 
-    if (strcmp(p->entry, "clf_panel_ref") == 0)
+    if (clf_op_kernels(s) == CLF_KERNELS_REF)
         return MR * NR * CLF_MIN(K + 4, UINT32_MAX);
     return p->batch * (CLF_MIN(K, UINT32_MAX) + clf_div_up(K, p->block) + epilogue) + 2 * NR;
 }
@@ -177,7 +174,7 @@ static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, con
                                 .options = options.text,
                                 .groups = { p.groups[0], p.groups[1] },
                                 .items = 1,
-                                .turns = turns_of(ctx, &p, (uint64_t)MR, (uint64_t)w->K) };
+                                .turns = turns_of(s, &p, (uint64_t)MR, (uint64_t)w->K) };
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_memory(w->packed), clf_arg_u64(0), clf_arg_u32((uint32_t)M),
                clf_arg_u32((uint32_t)w->N), clf_arg_u32((uint32_t)w->K), clf_arg_u32((uint32_t)MR),

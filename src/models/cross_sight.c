@@ -98,17 +98,19 @@ static void give_rules(clf_stream *s, const clf_cross_sight *sight, const char *
                        int64_t *open, int64_t *rows, int64_t *list, clf_attention_options *rules, clf_tensor *unseen)
 {
     const int64_t *seen = v->cross_mask != NULL ? v->cross_mask : open;
-    int64_t columns = v->I;
+    int64_t columns = v->N > 0 ? v->I : 0; /* without rows there is nothing to see */
 
     if (v->cross_mask == NULL)
         open_by_ids(s, sight, family, v, open);
-    if (v->vision_mask != NULL) {
+    if (v->vision_mask != NULL && columns > 0) {
         open_rows(v, seen, rows);
         seen = rows;
         columns = v->N;
     }
-    rules->mask = clf_mask_upload(s, seen, CLF_DIMS(v->B, 1, v->T, columns));
-    rules->mask_block = v->N / columns;
+    if (columns > 0) {
+        rules->mask = clf_mask_upload(s, seen, CLF_DIMS(v->B, 1, v->T, columns));
+        rules->mask_block = v->N / columns;
+    }
     *unseen = find_unseen(s, seen, v->B * v->T, columns, list);
 }
 
@@ -118,10 +120,8 @@ void clf_cross_sight_rules(clf_stream *s, const clf_cross_sight *sight, const ch
     const int64_t count = v->B * v->T;
 
     *unseen = (clf_tensor){ .mem = NULL };
-    if (v->N == 0)
-        return;
     if (v->text_ids == NULL && v->cross_mask == NULL) {
-        if (v->vision_mask != NULL)
+        if (v->vision_mask != NULL && v->N > 0)
             rules->mask = clf_mask_upload(s, v->vision_mask, CLF_DIMS(v->B, 1, 1, v->N));
         return;
     }

@@ -176,18 +176,28 @@ static void forward(clf_stream *s, const void *module, const clf_call *call)
     clf_relevance_forward(s, m->relevance, &c);
 }
 
+/* Whether one of these outputs is wanted. */
+static bool wants(const clf_call *call, uint32_t outputs)
+{
+    for (size_t o = 0; o <= LENGTHS; o++)
+        if ((outputs >> o & 1U) != 0 && clf_present(call->out[o]))
+            return true;
+    return false;
+}
+
 /* The products.  Textures, entropies and what else is done to a cell count as 300: 48 interpolated colours and 13
  * channels. */
 static uint64_t flop(const void *module, const clf_call *call)
 {
     const clf_relevance_model *m = module;
+    const uint32_t textures = 1U << TEXTURES | 1U << INFORMATION | 1U << PERSPECTIVAL;
     const clf_tensor source = call->in[clf_present(call->in[IMAGE]) ? IMAGE : TEXTURES_IN];
     const uint64_t B = (uint64_t)clf_dim(source, 0), g = (uint64_t)clf_relevance_grid(m->relevance);
     uint64_t products = 300 * g * g;
 
-    if (clf_present(call->in[QUERY]))
+    if (wants(call, ~textures))
         products += m->cell_products * g * g;
-    if (clf_present(call->in[QUERY]) && !clf_present(call->out[PARTICIPATORY]))
+    if (wants(call, ~(textures | 1U << PARTICIPATORY)))
         products += m->picture_products;
     return 2 * B * products;
 }

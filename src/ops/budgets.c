@@ -102,13 +102,14 @@ static void run_share(clf_stream *s, clf_tensor relevance, clf_tensor indices, u
 void clf_budgets(clf_stream *s, clf_tensor relevance, clf_tensor indices, int64_t min_tokens, int64_t max_tokens,
                  int64_t total, clf_tensor budgets)
 {
-    const uint32_t low = (uint32_t)min_tokens, span = (uint32_t)(max_tokens - min_tokens);
-
     if (!clf_op_enter(s) || !clf_op_passed(s, clf_budgets_check(relevance, indices, min_tokens, max_tokens, total,
                                                                 budgets, clf_op_error(s))))
         return;
     if (clf_element_count(indices) == 0)
         return;
+
+    const uint32_t low = (uint32_t)min_tokens, span = (uint32_t)(max_tokens - min_tokens);
+
     if (total == 0)
         run_plain(s, relevance, indices, low, span, budgets);
     else

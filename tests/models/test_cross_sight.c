@@ -60,6 +60,26 @@ static void one_picture_needs_no_further_dimension(void **state)
     clf_connector_destroy(c);
 }
 
+/* A text without pictures, said by either: no picture at all, or pictures without rows. */
+static void without_pictures_text_stays_as_it_is(void **state)
+{
+    static int64_t plain[T] = { 1, 2, 3, 4, 5, 6, 5, 4, 3 }, begins[T] = { 1, 7, 1, 1, 7, 1, 1, 1, 1 }, open[T * I];
+    clf_test *t = *state;
+    clf_connector *c = case_open(t, IDS, NULL, 0);
+    clf_value in[] = { case_input(t, IDS, "text"), case_input(t, IDS, "vision"),
+                       integers("text_ids", CLF_DIMS(1, T), plain) };
+    const size_t bytes = T * DT * sizeof(float);
+
+    in[1].tensor = clf_tensor_shape(CLF_F32, CLF_DIMS(1, 0, M, DV));
+    assert_memory_equal(case_run(t, c, in, 3, "hidden"), in[0].host, bytes);
+    in[1].tensor = clf_tensor_shape(CLF_F32, CLF_DIMS(1, I, 0, DV));
+    in[2] = integers("text_ids", CLF_DIMS(1, T), begins);
+    assert_memory_equal(case_run(t, c, in, 3, "hidden"), in[0].host, bytes);
+    in[2] = integers("cross_mask", CLF_DIMS(1, T, I), open);
+    assert_memory_equal(case_run(t, c, in, 3, "hidden"), in[0].host, bytes);
+    clf_connector_destroy(c);
+}
+
 /* hidden in the place of text, on the device. */
 static void hidden_may_replace_the_text(void **state)
 {
@@ -170,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLF_TEST(a_mask_says_what_ids_say),
         CLF_TEST(one_picture_needs_no_further_dimension),
+        CLF_TEST(without_pictures_text_stays_as_it_is),
         CLF_TEST(hidden_may_replace_the_text),
         CLF_TEST(calls_that_do_not_fit_are_refused),
         CLF_TEST(an_error_at_any_call_is_reported_once),

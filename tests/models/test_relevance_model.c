@@ -118,6 +118,23 @@ static void inputs_on_the_device_decide_as_those_on_the_host(void **state)
     clf_connector_destroy(c);
 }
 
+/* Of each step that some output needs, once. */
+static void flop_are_those_of_the_outputs(void **state)
+{
+    clf_test *t = *state;
+    clf_connector *c = case_open(t, "relevance_basic", NULL, 0);
+    const clf_value in[] = { shaped("image", CLF_DIMS(1, 3, 8, 8)), shaped("query", CLF_DIMS(1, 16)) };
+    const clf_value both[] = { { .name = "participatory" }, { .name = "relevance" } };
+    const clf_value information = { .name = "information" };
+    const uint64_t maps = clf_connector_flop(c, in, 2, &both[1], 1), one = clf_connector_flop(c, in, 2, both, 1);
+
+    assert_int_equal(clf_connector_flop(c, in, 2, both, 2), maps);
+    assert_true(one < maps);
+    assert_true(clf_connector_flop(c, in, 1, &information, 1) < one);
+    assert_int_equal(clf_connector_flop(c, in, 2, &information, 1), clf_connector_flop(c, in, 1, &information, 1));
+    clf_connector_destroy(c);
+}
+
 /* A batch that is left out everywhere, and half outputs. */
 static void one_picture_needs_no_batch(void **state)
 {
@@ -153,6 +170,7 @@ int main(void)
         CLF_TEST(calls_that_do_not_fit_are_refused),
         CLF_TEST(without_values_the_plan_says_the_most),
         CLF_TEST(inputs_on_the_device_decide_as_those_on_the_host),
+        CLF_TEST(flop_are_those_of_the_outputs),
         CLF_TEST(one_picture_needs_no_batch),
     };
 

@@ -217,6 +217,20 @@ static void long_rows_are_shared_or_refused(void **state)
     clf_test_expect_error(t, CLF_UNSUPPORTED, "on llvmpipe, or another device");
 }
 
+/* Before anything is made of them: 64 bits do not hold their difference. */
+static void numbers_beyond_all_measure_are_refused(void **state)
+{
+    clf_test *t = *state;
+    const clf_tensor x = clf_test_uniform(t, CLF_F32, CLF_DIMS(1, 9), 0, 1);
+    const clf_tensor i = clf_test_i32(t, CLF_DIMS(1, 2), (const int32_t[]){ 3, 5 });
+    clf_error err = { 0 };
+
+    clf_budgets(t->stream, x, i, INT64_MIN, INT64_MAX, 0, clf_test_empty(t, CLF_I32, CLF_DIMS(1, 2)));
+    assert_int_equal(clf_stream_finish(t->stream, &err), CLF_INVALID_ARGUMENT);
+    assert_string_equal(err.message, "budgets: max_tokens is 9223372036854775807; want 0 to 2^31 - 1");
+    clf_stream_reset(t->stream);
+}
+
 static void the_check_names_what_is_wrong(void **state)
 {
     const clf_tensor x = CLF_OPS_SHAPE(CLF_F16, 2, 9), i = CLF_OPS_SHAPE(CLF_I32, 2, 4);
@@ -260,12 +274,19 @@ static void the_check_names_what_is_wrong(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CLF_TEST(agrees_with_the_double_reference),    CLF_TEST(a_total_is_met_by_largest_remainders),
-        CLF_TEST(halves_go_to_the_even_number),        CLF_TEST(what_is_over_the_most_goes_to_the_others),
-        CLF_TEST(the_largest_numbers_do_not_overflow), CLF_TEST(what_is_no_number_of_the_map_counts_as_0),
-        CLF_TEST(views_are_read_and_written_in_place), CLF_TEST(pictures_do_not_know_of_each_other),
-        CLF_TEST(nothing_to_do_is_a_success),          CLF_TEST(a_failed_stream_stays_silent),
-        CLF_TEST(long_rows_are_shared_or_refused),     cmocka_unit_test(the_check_names_what_is_wrong),
+        CLF_TEST(agrees_with_the_double_reference),
+        CLF_TEST(a_total_is_met_by_largest_remainders),
+        CLF_TEST(halves_go_to_the_even_number),
+        CLF_TEST(what_is_over_the_most_goes_to_the_others),
+        CLF_TEST(the_largest_numbers_do_not_overflow),
+        CLF_TEST(what_is_no_number_of_the_map_counts_as_0),
+        CLF_TEST(views_are_read_and_written_in_place),
+        CLF_TEST(pictures_do_not_know_of_each_other),
+        CLF_TEST(nothing_to_do_is_a_success),
+        CLF_TEST(a_failed_stream_stays_silent),
+        CLF_TEST(long_rows_are_shared_or_refused),
+        CLF_TEST(numbers_beyond_all_measure_are_refused),
+        cmocka_unit_test(the_check_names_what_is_wrong),
     };
 
     return CLF_OPS_MAIN_EACH_SHAPE(tests);

@@ -164,27 +164,58 @@ static int64_t wide(const clf_test *t)
     return CLF_MIN(128 * (int64_t)clf_context_device(t->ctx)->compute_units, 4096) + 14;
 }
 
-static void compare_batches(clf_test *t, clf_dtype stored, int64_t N, int64_t K)
+static void compare_batches(clf_test *t, clf_tensor all, const clf_linear_weight *w, const clf_linear_options *o,
+                            int64_t N)
 {
     static const int64_t batches[] = { 1, 2, 4, 5, 8, 9, 13, 32, 33, 95, 97, 109 };
-    const int64_t M = clf_test_small_only(t) ? 13 : 150; /* more than an item takes */
-    clf_ref_linear w = clf_ref_linear_create(t, t->ctx, stored, N, K, true, 0);
-    const clf_tensor all = clf_test_normal(t, CLF_F32, CLF_DIMS(M, K));
+    const int64_t M = all.dim[0];
     const clf_tensor y_all = clf_test_empty(t, CLF_F32, CLF_DIMS(M, N));
+
+    clf_linear(t->stream, all, w, o, y_all);
+    for (size_t i = 0; i < CLF_COUNT(batches) && batches[i] <= M; i++) {
+        const int64_t rows = batches[i], at = M - rows;
+        const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(rows, N));
+
+        clf_linear(t->stream, clf_slice(t->stream, all, 0, at, rows), w, o, y);
+        clf_test_same_bits(t, y, clf_slice(t->stream, y_all, 0, at, rows));
+    }
+}
+
+/* With all that can stand before and behind the product, and with little, which goes another way to y. */
+static void compare_ways(clf_test *t, clf_dtype stored, int64_t N, int64_t K)
+{
+    const int64_t M = clf_test_small_only(t) ? 13 : 150; /* more than an item takes */
+    const clf_tensor all = clf_test_normal(t, CLF_F32, CLF_DIMS(M, K));
+    clf_ref_linear biased = clf_ref_linear_create(t, t->ctx, stored, N, K, true, 0);
+    clf_ref_linear plain = clf_ref_linear_create(t, t->ctx, stored, N, K, false, 0);
     clf_linear_options o = clf_linear_options_default();
 
     o.prologue = CLF_PROLOGUE_LAYER_NORM;
     o.norm_weight = clf_test_uniform(t, CLF_F32, CLF_DIMS(K), 0.5, 1.5);
     o.activation = CLF_GELU;
-    clf_linear(t->stream, all, w.packed, &o, y_all);
-    for (size_t i = 0; i < CLF_COUNT(batches) && batches[i] <= M; i++) {
-        const int64_t rows = batches[i], at = M - rows;
-        const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(rows, N));
+    compare_batches(t, all, biased.packed, &o, N);
+    compare_batches(t, all, biased.packed, NULL, N);
+    compare_batches(t, all, plain.packed, NULL, N);
+    clf_linear_weight_destroy(biased.packed);
+    clf_linear_weight_destroy(plain.packed);
+}
 
-        clf_linear(t->stream, clf_slice(t->stream, all, 0, at, rows), w.packed, &o, y);
-        clf_test_same_bits(t, y, clf_slice(t->stream, y_all, 0, at, rows));
-    }
-    clf_linear_weight_destroy(w.packed);
+/* Products that underflow to -0: a bias of 0 where there is none would give 0. */
+static void compare_minus_zero(clf_test *t)
+{
+    double values[13];
+    float weight[64];
+    clf_linear_weight_desc d = clf_linear_weight_desc_default();
+    clf_linear_weight *w = NULL;
+
+    for (size_t i = 0; i < CLF_COUNT(values); i++)
+        values[i] = -1e-30;
+    for (size_t i = 0; i < CLF_COUNT(weight); i++)
+        weight[i] = 1e-30F;
+    d.weight = (clf_host_tensor){ .data = weight, .dtype = CLF_F32, .rank = 2, .dim = { CLF_COUNT(weight), 1 } };
+    assert_int_equal(clf_linear_weight_create(t->ctx, &d, &w, NULL), CLF_OK);
+    compare_batches(t, clf_test_from(t, CLF_F32, CLF_DIMS(13, 1), values), w, NULL, CLF_COUNT(weight));
+    clf_linear_weight_destroy(w);
 }
 
 static void equal_rows_give_equal_bits_in_any_batch(void **state)
@@ -194,10 +225,11 @@ static void equal_rows_give_equal_bits_in_any_batch(void **state)
     if (strcmp(clf_context_gemm(t->ctx), "panel") != 0)
         clf_test_skip("CLBlast routes by the sizes and promises no order of additions");
     for (size_t i = 0; i < CLF_COUNT(types); i++) {
-        compare_batches(t, types[i], 70, 130);
+        compare_ways(t, types[i], 70, 130);
         if (!clf_test_small_only(t))
-            compare_batches(t, types[i], wide(t), 300);
+            compare_ways(t, types[i], wide(t), 300);
     }
+    compare_minus_zero(t);
 }
 
 /* Tiles one below the other, whose sums wait while k goes on in blocks. */
