@@ -312,7 +312,8 @@ typedef struct attention_kernel {
  * time goes as 2 W + 1, and each compute unit wants some items.  docs/decisions.md, "Attention". */
 static int64_t row_vectors(const clf_context *ctx, int64_t rows, int64_t heads)
 {
-    const int64_t most = ctx->vector_width == 16 ? 6 : 4; /* by the number of registers */
+    /* By the number of registers; on llvmpipe the loops of an item must be short (runtime/launch.c). */
+    const int64_t most = ctx->emulated_fma ? 1 : ctx->vector_width == 16 ? 6 : 4;
     const int64_t vectors = (int64_t)clf_div_up((uint64_t)rows, (uint64_t)ctx->vector_width);
     const int64_t wanted = ITEMS_A_UNIT * (int64_t)ctx->info.compute_units;
     int64_t best = 1, least = INT64_MAX;

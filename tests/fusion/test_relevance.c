@@ -196,8 +196,6 @@ static void blocks_of_features_do_not_show(void **state)
     } sizes[] = { { 1, 32, 5000 }, { 5, 16, 6000 } }; /* blocks of 838 cells; of 2 pictures */
     clf_test *t = *state;
 
-    if (clf_test_small_only(t))
-        clf_test_skip("features of 16 MB take long here");
     for (size_t i = 0; i < CLF_COUNT(sizes); i++) {
         const int64_t B = sizes[i].B, g = sizes[i].g, Q = sizes[i].Q;
         const clf_relevance_desc d = rc_describe(t, g, 8, Q);
