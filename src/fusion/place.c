@@ -3,6 +3,7 @@
 
 #include <clfusion/cast.h>
 #include <clfusion/copy.h>
+#include <clfusion/gather.h>
 
 #include "core/shape.h"
 
@@ -12,6 +13,17 @@ void clf_place(clf_stream *s, clf_tensor x, clf_tensor y)
         clf_copy(s, x, y);
     else
         clf_cast(s, x, y);
+}
+
+void clf_place_rows(clf_stream *s, clf_tensor x, clf_tensor indices, clf_tensor y)
+{
+    const bool same = y.dtype == x.dtype;
+    const clf_tensor rows = same ? y : clf_scratch(s, x.dtype, clf_tensor_dims(y));
+
+    for (int64_t b = 0; b < x.dim[0]; b++)
+        clf_gather(s, clf_slice(s, x, 0, b, 1), clf_slice(s, indices, 0, b, 1), clf_slice(s, rows, 0, b, 1));
+    if (!same)
+        clf_place(s, rows, y);
 }
 
 clf_tensor clf_place_as(clf_stream *s, clf_tensor x, clf_dtype dtype)

@@ -7,6 +7,9 @@
 /* y = x: a copy where the types are equal, else a cast. */
 void clf_place(clf_stream *s, clf_tensor x, clf_tensor y);
 
+/* y[b] = the rows of x[b] that indices[b] name, of any type: x [B, N, C], indices i32 [B, k], y [B, k, C]. */
+void clf_place_rows(clf_stream *s, clf_tensor x, clf_tensor indices, clf_tensor y);
+
 /* x itself where it has that type, else a cast into scratch. */
 clf_tensor clf_place_as(clf_stream *s, clf_tensor x, clf_dtype dtype);
 

@@ -202,17 +202,6 @@ static void give_positions(clf_stream *s, const clf_relevance *m, clf_tensor ind
     give_numbers(s, positions, y);
 }
 
-static void give_tokens(clf_stream *s, clf_tensor vision, clf_tensor indices, clf_tensor tokens)
-{
-    const bool same = tokens.dtype == vision.dtype;
-    const clf_tensor y = same ? tokens : clf_scratch(s, vision.dtype, clf_tensor_dims(tokens));
-
-    for (int64_t b = 0; b < vision.dim[0]; b++)
-        clf_gather(s, clf_slice(s, vision, 0, b, 1), clf_slice(s, indices, 0, b, 1), clf_slice(s, y, 0, b, 1));
-    if (!same)
-        clf_place(s, y, tokens);
-}
-
 static void give_detail(clf_stream *s, const clf_relevance_call *c, clf_tensor budgets)
 {
     const clf_tensor wanted = c->dense_tokens, none = { 0 };
@@ -247,7 +236,7 @@ static void choose(clf_stream *s, const clf_relevance *m, const clf_relevance_ca
     if (clf_present(c->positions))
         give_positions(s, m, indices, c->positions);
     if (clf_present(c->tokens))
-        give_tokens(s, c->vision, indices, c->tokens);
+        clf_place_rows(s, c->vision, indices, c->tokens);
     if (wants_budgets(c))
         spend(s, m, c, relevance, indices);
 }

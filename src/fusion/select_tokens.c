@@ -1,7 +1,6 @@
 /* select_tokens: the k visual tokens [N, D] of each picture that its text [T, D] scores best. */
 #include <clfusion/select.h>
 
-#include <clfusion/gather.h>
 #include <clfusion/l2_norm.h>
 #include <clfusion/pool.h>
 #include <clfusion/row_max.h>
@@ -132,17 +131,6 @@ static void score(clf_stream *s, clf_tensor vision, clf_tensor text, const clf_s
     }
 }
 
-static void take(clf_stream *s, clf_tensor vision, clf_tensor indices, clf_tensor tokens)
-{
-    const bool same = tokens.dtype == vision.dtype;
-    const clf_tensor y = same ? tokens : clf_scratch(s, vision.dtype, clf_tensor_dims(tokens));
-
-    for (int64_t b = 0; b < vision.dim[0]; b++)
-        clf_gather(s, clf_slice(s, vision, 0, b, 1), clf_slice(s, indices, 0, b, 1), clf_slice(s, y, 0, b, 1));
-    if (!same)
-        clf_place(s, y, tokens);
-}
-
 void clf_select_tokens(clf_stream *s, clf_tensor vision, clf_tensor text, const clf_select_options *options,
                        clf_tensor indices, clf_tensor scores, clf_tensor tokens)
 {
@@ -159,6 +147,6 @@ void clf_select_tokens(clf_stream *s, clf_tensor vision, clf_tensor text, const 
     score(s, vision, text, &full, all);
     clf_top_k(s, all, full.order, scores, indices);
     if (clf_present(tokens))
-        take(s, vision, indices, tokens);
+        clf_place_rows(s, vision, indices, tokens);
     clf_scope_close(s, scope);
 }
