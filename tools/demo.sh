@@ -52,8 +52,12 @@ case ${OCL_ICD_VENDORS-} in
 esac
 printf '\n'
 "$build/clfusion" devices | awk 'BEGIN { RS = "" } /choice +picked/' | grep -E '^(name|platform|type|reason) ' | sed 's/^/   /'
-"$build/clfusion" bench linear.qformer --json >"$out/peak.json" # any short case: the peak is measured beside it
-peak=$(json_number "$out/peak.json" peak_fma_gflops)
+# The peak is measured beside any short case; the best of three readings, because other load lowers one.
+peak=$(for reading in 1 2 3; do
+    "$build/clfusion" bench linear.qformer --json >"$out/peak_$reading.json"
+    json_number "$out/peak_$reading.json" peak_fma_gflops
+    echo
+done | sort -g | tail -n 1)
 printf '   measured peak of fused multiply-adds: %s GFLOP/s\n\n' "$peak"
 
 printf 'Weights are random, made here from a seed; shapes, files and code path are those of the real models.\n\n'
