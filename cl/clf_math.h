@@ -51,6 +51,18 @@ typedef struct __attribute__((packed, aligned(2))) {
 #define CLF_FETCH(at) prefetch((global const uchar *)(at), 1) /* of any type, half too */
 #endif
 
+/* CLF_STORE_PAST(v, at): stores a vector past the caches where `at`, a pointer to its type, is aligned, which CLF_PAST(at)
+ * tells; nothing is read before it is written over, and nothing goes that is needed.  Elsewhere a plain store. */
+#ifdef __has_builtin
+#if __has_builtin(__builtin_nontemporal_store)
+#define CLF_STORE_PAST(v, at) __builtin_nontemporal_store(v, at)
+#endif
+#endif
+#ifndef CLF_STORE_PAST
+#define CLF_STORE_PAST(v, at) (*(at) = (v))
+#endif
+#define CLF_PAST(at) ((size_t)(at) % sizeof(*(at)) == 0)
+
 /* ---- elements: CLF_TYPE(t), CLF_LOAD(t)(ptr, i), CLF_STORE(t)(ptr, i, v); CLF_LOADV and CLF_STOREV move CLF_VEC ---- */
 
 #define CLF_TYPE(t) CLF_PASTE(CLF_TYPE_, t)

@@ -1,7 +1,7 @@
 /* peak: what the device can do, to judge kernels by.
  *
  *   fma    chains of s = s * a + b that stay in registers: 2 * CHAINS * vector * rounds flop for each work-item
- *   copy   out[i] = in[i], 8 bytes an element
+ *   copy   out[i] = in[i], 8 bytes an element; past the caches when `streamed`, as operators do with as much
  *   read   sums of in[i], 4 bytes an element; a sum for each work-item keeps the compiler from dropping the reads
  *
  * _simd  local 1: a work-item has vectors of CLF_VEC, and an unbroken block of the memory
@@ -43,15 +43,18 @@ kernel void clf_peak_fma_tile(global float *out, uint rounds, float a, float b)
     out[get_global_id(0)] = s[0];
 }
 
-kernel void clf_peak_copy_simd(global const float *in, global float *out, ulong count)
+kernel void clf_peak_copy_simd(global const float *in, global float *out, ulong count, uint streamed)
 {
     const ulong block = count / get_global_size(0), begin = get_global_id(0) * block;
 
     for (ulong i = begin; i < begin + block; i += CLF_VEC)
-        CLF_VSTORE(CLF_VLOAD(in + i), out + i);
+        if (streamed && CLF_PAST((global clf_fv *)(out + begin)))
+            CLF_STORE_PAST(CLF_VLOAD(in + i), (global clf_fv *)(out + i));
+        else
+            CLF_VSTORE(CLF_VLOAD(in + i), out + i);
 }
 
-kernel void clf_peak_copy_tile(global const float *in, global float *out, ulong count)
+kernel void clf_peak_copy_tile(global const float *in, global float *out, ulong count, uint streamed)
 {
     for (ulong i = get_global_id(0); i < count; i += get_global_size(0))
         out[i] = in[i];

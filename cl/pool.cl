@@ -5,8 +5,8 @@
  *
  * Group (g, k) takes columns g span, ... of cells k block, ...; its items take vectors of CLF_VEC columns by turns,
  * then the columns that fill no vector one by one.  On CPU devices a group has one item.  Four vectors side by side: whole
- * cache lines of a token before the next token's, and four sums that do not wait for each other.  Of 16-bit types that is too
- * little for the hardware to fetch by itself: the same columns of the next cell are fetched beside each token's. */
+ * cache lines of a token before the next token's, and four sums that do not wait for each other.  The same columns of the
+ * next cell are fetched beside each token's.  `streamed`, for f32: y goes past the caches. */
 
 /* The tokens of a cell one after the other; `at` is the element at column 0 of each. */
 #define CLF_POOL_EACH_TOKEN                                                                                            \
@@ -26,7 +26,7 @@ static ulong clf_pool_end(ulong i, ulong a, ulong b)
 
 kernel void clf_pool_cells(global const CLF_TYPE(CLF_X) *x, ulong x0, ulong xb, ulong xt, ulong H, ulong W, ulong h,
                            ulong w, ulong rows, ulong columns, ulong block, ulong span, global CLF_TYPE(CLF_Y) *y,
-                           ulong y0, ulong yb, ulong yt)
+                           ulong y0, ulong yb, ulong yt, uint streamed)
 {
     const ulong begin = get_group_id(0) * span, end = min(begin + span, columns), whole = end - (end - begin) % CLF_VEC;
     const ulong first = get_group_id(1) * block, last = min(first + block, rows);
@@ -39,6 +39,7 @@ kernel void clf_pool_cells(global const CLF_TYPE(CLF_X) *x, ulong x0, ulong xb, 
         const float count = (float)((bottom - top) * (right - left));
         const ulong from = x0 + b * xb, to = y0 + b * yb + cell * yt;
         const ulong ahead = (right - left) * xt;
+        const bool past = streamed && CLF_PAST((global clf_fv *)(y + to));
         ulong c = begin + get_local_id(0) * CLF_VEC;
 
         for (; c + 3 * step < whole; c += 4 * step) {
@@ -50,10 +51,19 @@ kernel void clf_pool_cells(global const CLF_TYPE(CLF_X) *x, ulong x0, ulong xb, 
                 s1 += CLF_LOADV(CLF_X)(x, at + c + step);
                 s2 += CLF_LOADV(CLF_X)(x, at + c + 2 * step);
                 s3 += CLF_LOADV(CLF_X)(x, at + c + 3 * step);
-                if (sizeof(*x) == 2) {
-                    CLF_FETCH(x + at + ahead + c);
-                    CLF_FETCH(x + at + ahead + c + 2 * step);
+                CLF_FETCH(x + at + ahead + c);
+                CLF_FETCH(x + at + ahead + c + 2 * step);
+                if (sizeof(*x) == 4) {
+                    CLF_FETCH(x + at + ahead + c + step);
+                    CLF_FETCH(x + at + ahead + c + 3 * step);
                 }
+            }
+            if (past) {
+                CLF_STORE_PAST(s0 / count, (global clf_fv *)(y + to + c));
+                CLF_STORE_PAST(s1 / count, (global clf_fv *)(y + to + c + step));
+                CLF_STORE_PAST(s2 / count, (global clf_fv *)(y + to + c + 2 * step));
+                CLF_STORE_PAST(s3 / count, (global clf_fv *)(y + to + c + 3 * step));
+                continue;
             }
             CLF_STOREV(CLF_Y)(y, to + c, s0 / count);
             CLF_STOREV(CLF_Y)(y, to + c + step, s1 / count);

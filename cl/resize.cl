@@ -193,10 +193,10 @@ kernel void clf_resize_direct(global const float *x, clf_rows X, ulong H, global
 }
 
 /* y[c] = sum of k[i] x[i pitch + c] over n weights, for `count` columns.  From `ahead` on as many cache lines are fetched
- * beside every four vectors as `lines` says. */
+ * beside every four vectors as `lines` says.  `past`: y is aligned and goes past the caches. */
 #define CLF_LINE 16 /* floats of a cache line */
 static inline void clf_blend(global const float *x, ulong pitch, global const int *k, int n, ulong count,
-                             global float *y, global const float *ahead, uint lines)
+                             global float *y, global const float *ahead, uint lines, bool past)
 {
     ulong c = 0;
 
@@ -211,6 +211,13 @@ static inline void clf_blend(global const float *x, ulong pitch, global const in
             b = CLF_FMA(CLF_VLOAD(at + CLF_VEC), w, b);
             d = CLF_FMA(CLF_VLOAD(at + 2 * CLF_VEC), w, d);
             e = CLF_FMA(CLF_VLOAD(at + 3 * CLF_VEC), w, e);
+        }
+        if (past) {
+            CLF_STORE_PAST(a, (global clf_fv *)(y + c));
+            CLF_STORE_PAST(b, (global clf_fv *)(y + c + CLF_VEC));
+            CLF_STORE_PAST(d, (global clf_fv *)(y + c + 2 * CLF_VEC));
+            CLF_STORE_PAST(e, (global clf_fv *)(y + c + 3 * CLF_VEC));
+            continue;
         }
         CLF_VSTORE(a, y + c);
         CLF_VSTORE(b, y + c + CLF_VEC);
@@ -230,11 +237,11 @@ static inline void clf_blend(global const float *x, ulong pitch, global const in
 /* The same for CPU devices: the old rows of a new one are summed in a row of the group's own, which the second cache
  * holds, and that is resampled; everything is read and written in order.  While it is resampled, the old rows that the next
  * new row needs are fetched, so that memory does not wait.  Old pixels low .. low + used - 1 are needed; sums [groups, used
- * columns].  A group has one item. */
+ * columns].  `streamed`: y goes past the caches.  A group has one item. */
 kernel void clf_resize_rows(global const float *x, clf_rows X, ulong H, global const int *down, ulong down0,
                             ulong down_step, global const int *across, ulong across0, ulong across_step, ulong h,
                             ulong w, ulong low, ulong used, ulong rows, ulong columns, ulong block,
-                            global float *sums, ulong sums0, global float *y, clf_rows Y)
+                            global float *sums, ulong sums0, global float *y, clf_rows Y, uint streamed)
 {
     const ulong first = get_group_id(0) * block, last = min(first + block, rows), all = used * columns;
     global float *t = sums + sums0 + get_group_id(0) * all;
@@ -250,13 +257,15 @@ kernel void clf_resize_rows(global const float *x, clf_rows X, ulong H, global c
         const uint lines = (uint)(ahead * 4 * CLF_VEC / CLF_LINE / columns);
         global const float *next = x + clf_row(X, behind) + low * columns;
 
-        clf_blend(x + from + low * columns, pitch, kd + 2, kd[1], all, t, x, 0);
+        clf_blend(x + from + low * columns, pitch, kd + 2, kd[1], all, t, x, 0, false);
         for (ulong o = 0; o < w; o++, next += ahead) {
             global const int *ka = across + across0 + o * across_step;
             const ulong left = ka[1] > 0 ? (ulong)ka[0] - low : 0;
 
-            clf_blend(t + left * columns, columns, ka + 2, ka[1], columns, y + clf_row(Y, r) + o * columns, next,
-                      lines);
+            global float *to = y + clf_row(Y, r) + o * columns;
+
+            clf_blend(t + left * columns, columns, ka + 2, ka[1], columns, to, next, lines,
+                      streamed && CLF_PAST((global clf_fv *)to));
         }
     }
 }

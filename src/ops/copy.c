@@ -45,5 +45,6 @@ void clf_copy(clf_stream *s, clf_tensor x, clf_tensor y)
         .items = w.items,
     };
 
-    CLF_LAUNCH(s, &kernel, clf_arg_rows(x), CLF_ARG_SWEEP(w), clf_arg_rows(y));
+    CLF_LAUNCH(s, &kernel, clf_arg_rows(x), CLF_ARG_SWEEP(w), clf_arg_rows(y),
+               clf_arg_u32(clf_stores_past(s, 2 * clf_element_bytes(y))));
 }
