@@ -58,7 +58,7 @@ static uint64_t launches_of(const clf_peak *p)
 static clf_status run_copy(clf_peak *p, double *seconds, double *work, clf_error *err)
 {
     const clf_arg args[] = { clf_arg_memory(p->in), clf_arg_memory(p->out), clf_arg_u64(p->count),
-                             clf_arg_u32(clf_stores_past(p->stream, 8 * p->count)) };
+                             clf_arg_u32(clf_stores_past(p->stream, p->out, 8 * p->count)) };
 
     *work = 8.0 * (double)(p->count * launches_of(p));
     return run(p, "clf_peak_copy_simd", "clf_peak_copy_tile", args, CLF_COUNT(args), launches_of(p), seconds, err);

@@ -46,5 +46,5 @@ void clf_copy(clf_stream *s, clf_tensor x, clf_tensor y)
     };
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(x), CLF_ARG_SWEEP(w), clf_arg_rows(y),
-               clf_arg_u32(clf_stores_past(s, 2 * clf_element_bytes(y))));
+               clf_arg_u32(clf_stores_past(s, y, 2 * clf_element_bytes(y))));
 }

@@ -47,5 +47,5 @@ void clf_gather(clf_stream *s, clf_tensor table, clf_tensor index, clf_tensor y)
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(table), clf_arg_u64((uint64_t)clf_row_count(table)), clf_arg_memory(index),
                clf_arg_u64(clf_first_element(index)), CLF_ARG_SWEEP(w), clf_arg_rows(y),
-               clf_arg_u32(clf_stores_past(s, 2 * clf_element_bytes(y))));
+               clf_arg_u32(clf_stores_past(s, y, 2 * clf_element_bytes(y))));
 }

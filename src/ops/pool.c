@@ -114,5 +114,5 @@ void clf_pool(clf_stream *s, clf_tensor x, clf_grid from, clf_grid to, clf_tenso
                clf_arg_u64((uint64_t)from.columns), clf_arg_u64((uint64_t)to.rows), clf_arg_u64((uint64_t)to.columns),
                CLF_ARG_SWEEP(w), clf_arg_memory(y), clf_arg_u64(clf_first_element(y)),
                clf_arg_u64((uint64_t)y.stride[0]), clf_arg_u64((uint64_t)y.stride[1]),
-               clf_arg_u32(y.dtype == CLF_F32 && clf_stores_past(s, clf_element_bytes(x) + clf_element_bytes(y))));
+               clf_arg_u32(clf_stores_past(s, y, clf_element_bytes(x) + clf_element_bytes(y))));
 }

@@ -278,7 +278,7 @@ static void row_by_row(clf_stream *s, const job *j)
                clf_arg_u64((uint64_t)j->w), clf_arg_u64((uint64_t)j->columns.low), clf_arg_u64((uint64_t)used),
                clf_arg_u64(rows), clf_arg_u64((uint64_t)j->C), clf_arg_u64(block), clf_arg_memory(sums),
                clf_arg_u64(clf_first_element(sums)), clf_arg_rows(rows_of_pixels(j->y)),
-               clf_arg_u32(clf_stores_past(s, clf_element_bytes(j->x) + clf_element_bytes(j->y))));
+               clf_arg_u32(clf_stores_past(s, j->y, clf_element_bytes(j->x) + clf_element_bytes(j->y))));
 }
 
 /* On CPU devices, but for llvmpipe, whose loops must be short. */

@@ -22,11 +22,12 @@ typedef struct clf_sweep {
 /* Cuts the elements of t for the devices of the stream. */
 clf_sweep clf_sweep_of(const clf_stream *s, clf_tensor t);
 
-/* Whether a kernel stores its result past the caches: an operator that moves more bytes than they hold, on CPU devices. */
-bool clf_stores_past(const clf_stream *s, uint64_t bytes);
-
 /* Bytes of the elements of a tensor. */
 uint64_t clf_element_bytes(clf_tensor t);
+
+/* Whether a kernel stores y past the caches: on CPU devices, when its operator moves more bytes than they hold, and a
+ * vector of y is a cache line (16 elements of 4 bytes or more). */
+bool clf_stores_past(const clf_stream *s, clf_tensor y, uint64_t bytes);
 
 /* Merges trailing dimensions into the row while they lie without gaps in all `count` tensors, which have one shape:
  * dense tensors become a single row, so narrow ones are as fast as wide ones. */
