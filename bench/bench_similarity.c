@@ -42,6 +42,7 @@ static double flop(const clf_bench_work *w)
 
 static const clf_bench_case cases[] = {
     { "similarity.blip2", "f32[64,32,256] f32[64,256] -> f32[64,64]", "BLIP-2 contrast: 64 pictures, 64 texts", 0 },
+    { "similarity.clip", "f32[512,1,768] f32[2048,768] -> f32[512,2048]", "CLIP: 512 pictures, 2048 texts", 0 },
 };
 
 const clf_bench clf_bench_similarity = {

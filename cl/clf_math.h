@@ -3,7 +3,8 @@
  * CLF_VEC     floats in a clf_fv: 16 (default), 8 or 4.
  * CLF_USE_MAD for devices that emulate fma.  mad may round twice, so nothing here relies on one rounding alone.
  *
- * CLF_POCL    for pocl, whose prefetch() does nothing (3.1, 2026-11); rusticl knows no __builtin_prefetch.
+ * CLF_FETCH_BUILTIN  where prefetch() is no instruction: pocl's does nothing (3.1), Intel's CPU runtime calls a function,
+ *             around which all registers are saved (2026.22; both 2026-11).  rusticl knows no __builtin_prefetch.
  *
  * A type name t is f32, f16 or bf16, also through a macro such as -DCLF_X=f16.  Accesses need the alignment of one
  * element; stores go to global memory.  Neither cl_khr_fp16 nor any other extension is needed.
@@ -45,7 +46,7 @@ typedef struct __attribute__((packed, aligned(2))) {
 #endif
 
 /* Fetches the cache line of an element.  A hint, which reads nothing: it may point behind the end. */
-#ifdef CLF_POCL
+#ifdef CLF_FETCH_BUILTIN
 #define CLF_FETCH(at) __builtin_prefetch((private const void *)(size_t)(at))
 #else
 #define CLF_FETCH(at) prefetch((global const uchar *)(at), 1) /* of any type, half too */
@@ -62,6 +63,12 @@ typedef struct __attribute__((packed, aligned(2))) {
 #define CLF_STORE_PAST(v, at) (*(at) = (v))
 #endif
 #define CLF_PAST(at) ((size_t)(at) % sizeof(*(at)) == 0)
+
+#if defined(__AVX512F__) && defined(__has_builtin)
+#if __has_builtin(__builtin_ia32_vcvtph2ps512_mask)
+#define CLF_WIDEN_BUILTIN
+#endif
+#endif
 
 /* ---- elements: CLF_TYPE(t), CLF_LOAD(t)(ptr, i), CLF_STORE(t)(ptr, i, v); CLF_LOADV and CLF_STOREV move CLF_VEC ---- */
 
@@ -83,13 +90,13 @@ typedef struct __attribute__((packed, aligned(2))) {
 #define clf_load_f16(p, i) vload_half(i, p)
 #define clf_store_f16(p, i, v) vstore_half_rte(v, i, p)
 /* Through a register: pocl 3.1 compiles vload_half8 from memory to a load that wants 16-byte alignment, and the upper half
- * of vload_half16 to four instructions where eight numbers take one, 2026-11. */
+ * of vload_half16 to four instructions where eight numbers take one, 2026-11.  All sixteen take one with clang's builtin,
+ * which pocl's compiler knows where the processor has it, and as vload_half16 on Intel's CPU runtime. */
 static inline clf_fv clf_loadv_f16(global const half *p, ulong i)
 {
     global const ushort *from = (global const ushort *)p + i;
-#if CLF_VEC == 16
-    const ushort8 low = vload8(0, from), high = vload8(1, from);
-    return (clf_fv)(vload_half8(0, (private const half *)&low), vload_half8(0, (private const half *)&high));
+#if CLF_VEC == 16 && defined(CLF_WIDEN_BUILTIN)
+    return __builtin_ia32_vcvtph2ps512_mask(as_short16(vload16(0, from)), (float16)(0.0f), (ushort)0xffff, 4);
 #else
     const CLF_PASTE(ushort, CLF_VEC) bits = CLF_VLOAD(from);
     return CLF_WIDE(vload_half)(0, (private const half *)&bits);
@@ -149,6 +156,45 @@ static inline void clf_turn4(const float4 *row, float4 *out)
     out[1] = (float4)(a.s13, b.s13);
     out[2] = (float4)(c.s02, d.s02);
     out[3] = (float4)(c.s13, d.s13);
+}
+
+/* a0 b0 a1 b1 ... of the first or the second halves, as one shuffle of two vectors.  Not by naming the numbers, which
+ * Intel's CPU runtime (2026.22) follows back through all rounds: four times as many shuffles. */
+#if CLF_VEC == 16
+#define CLF_ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define CLF_ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif CLF_VEC == 8
+#define CLF_ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define CLF_ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#else
+#define CLF_ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define CLF_ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#endif
+
+/* One round of turning rows into columns: zipping the first half with the second turns the number that row and column
+ * make by one bit. */
+static inline void clf_turn_round(clf_fv *v)
+{
+    clf_fv zipped[CLF_VEC];
+
+    _Pragma("unroll") for (uint i = 0; i < CLF_VEC / 2; i++) {
+        zipped[2 * i] = CLF_ZIP_LOW(v[i], v[i + CLF_VEC / 2]);
+        zipped[2 * i + 1] = CLF_ZIP_HIGH(v[i], v[i + CLF_VEC / 2]);
+    }
+    _Pragma("unroll") for (uint i = 0; i < CLF_VEC; i++) v[i] = zipped[i];
+}
+
+/* CLF_VEC rows of CLF_VEC, turned in registers. */
+static inline void clf_turn(clf_fv *v)
+{
+    clf_turn_round(v);
+    clf_turn_round(v);
+#if CLF_VEC >= 8
+    clf_turn_round(v);
+#endif
+#if CLF_VEC == 16
+    clf_turn_round(v);
+#endif
 }
 
 /* ---- sums ---- */

@@ -10,7 +10,7 @@
 #define CLF_PANEL_COLUMNS 256
 #define CLF_PANEL_SPAN(bytes) ((bytes) == 4 ? 2 : 1)
 
-/* linear: columns that a work-item of the epilogue takes.  clblast: columns of its packing, elements of its expansion. */
+/* linear: columns that a group of the epilogue takes.  clblast: columns of its packing, elements of its expansion. */
 #define CLF_LINEAR_COLUMNS 1024
 #define CLF_CLBLAST_COLUMNS 64
 #define CLF_CLBLAST_RUN 1024

@@ -112,7 +112,7 @@ kernel void clf_textures_cells(global const CLF_TYPE(CLF_X) *x, clf_rows X, ulon
             below[k] = min(above[k] + 1, H - 1);
         }
         for (uint j = begin + get_local_id(0); j < end; j += get_local_size(0)) {
-            float4 row[3][4], grey[4];
+            float4 red[4], green[4], row[4], grey[4];
             float v[13], across[4];
             ulong left[4], right[4];
 
@@ -120,15 +120,19 @@ kernel void clf_textures_cells(global const CLF_TYPE(CLF_X) *x, clf_rows X, ulon
                 across[k] = clf_texture_place(16 * (ulong)j + 6 + k, side, W, &left[k]);
                 right[k] = min(left[k] + 1, W - 1);
             }
-            for (uint c = 0; c < 3; c++)
-                for (uint k = 0; k < 4; k++)
-                    row[c][k] = clf_texture_row(x, clf_row(X, (b * 3 + c) * H + above[k]),
-                                                clf_row(X, (b * 3 + c) * H + below[k]), part[k], left, right,
-                                                (float4)(across[0], across[1], across[2], across[3]));
+            /* Rows by constant numbers and one colour after the other: so GPUs keep all in registers. */
+            _Pragma("unroll 1") for (uint c = 0; c < 3; c++)
+                _Pragma("unroll") for (uint k = 0; k < 4; k++) {
+                    row[k] = clf_texture_row(x, clf_row(X, (b * 3 + c) * H + above[k]),
+                                             clf_row(X, (b * 3 + c) * H + below[k]), part[k], left, right,
+                                             (float4)(across[0], across[1], across[2], across[3]));
+                    red[k] = c == 0 ? row[k] : red[k];
+                    green[k] = c == 1 ? row[k] : green[k];
+                }
             for (uint k = 0; k < 4; k++)
-                grey[k] = 0.299f * row[0][k] + 0.587f * row[1][k] + 0.114f * row[2][k];
-            clf_texture_colours((float4)(row[0][1].s12, row[0][2].s12), (float4)(row[1][1].s12, row[1][2].s12),
-                                (float4)(row[2][1].s12, row[2][2].s12), v);
+                grey[k] = 0.299f * red[k] + 0.587f * green[k] + 0.114f * row[k];
+            clf_texture_colours((float4)(red[1].s12, red[2].s12), (float4)(green[1].s12, green[2].s12),
+                                (float4)(row[1].s12, row[2].s12), v);
             clf_texture_edges(grey, v);
             clf_texture_position((uint)i, j, g, v);
             for (uint c = 0; c < 13; c++)

@@ -5,9 +5,12 @@
 #include <CL/cl.h>
 #include <dlfcn.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-atomic_long clf_preload_buffers, clf_preload_builds;
+atomic_long clf_preload_buffers, clf_preload_builds, clf_preload_launches;
 
 __attribute__((visibility("default"))) long clf_preload_counts(long *builds);
 
@@ -47,4 +50,30 @@ __attribute__((visibility("default"))) cl_int clBuildProgram(cl_program p, cl_ui
     memcpy(&real, &symbol, sizeof symbol);
     atomic_fetch_add(&clf_preload_builds, 1);
     return real(p, n, devices, options, notify, user);
+}
+
+/* For tools/roofline.py: tells the number of launches when the program ends, and has each run a single work-group, since
+ * only their number is wanted. */
+static bool tells(void)
+{
+    return getenv("CLF_PRELOAD_TELL") != NULL;
+}
+
+__attribute__((visibility("default"))) cl_int clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint dims,
+                                                                     const size_t *offset, const size_t *global,
+                                                                     const size_t *local, cl_uint n,
+                                                                     const cl_event *wait, cl_event *event)
+{
+    __typeof__(&clEnqueueNDRangeKernel) real;
+    void *symbol = next("clEnqueueNDRangeKernel");
+
+    memcpy(&real, &symbol, sizeof symbol);
+    atomic_fetch_add(&clf_preload_launches, 1);
+    return real(q, k, dims, offset, tells() && local != NULL ? local : global, local, n, wait, event);
+}
+
+static void __attribute__((destructor)) tell(void)
+{
+    if (tells())
+        (void)fprintf(stderr, "%ld kernels\n", atomic_load(&clf_preload_launches));
 }

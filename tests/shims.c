@@ -1,14 +1,19 @@
 /* Counting and failing shims. */
 #include "shims.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <clfusion/memory.h>
 
 #include "core/size.h"
+#include "core/text.h"
+#include "runtime/embedded.h"
 
 static const clf_cl_table *real;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -93,6 +98,111 @@ static bool is_watched(const void *host)
         return NULL;                                                                                                   \
     }
 
+/* ---- a GPU's look, and the programs built ---- */
+
+/* With CLF_TEST_GPU set a device says that it is a GPU, and its platform an unknown one: the library then takes the
+ * kernels, the options and the provider that it takes on GPUs, and the real device runs them. */
+static bool looks_like_gpu(void)
+{
+    return getenv("CLF_TEST_GPU") != NULL;
+}
+
+static cl_int answer(const void *given, size_t given_bytes, size_t bytes, void *value, size_t *written)
+{
+    if (value != NULL && bytes < given_bytes)
+        return CL_INVALID_VALUE;
+    if (value != NULL)
+        memcpy(value, given, given_bytes);
+    if (written != NULL)
+        *written = given_bytes;
+    return CL_SUCCESS;
+}
+
+/* The embedded source that a program ends with. */
+static const char *embedded_name(cl_program p)
+{
+    static char text[1 << 18];
+    size_t bytes = 0;
+
+    if (real->GetProgramInfo(p, CL_PROGRAM_SOURCE, sizeof text, text, &bytes) != CL_SUCCESS)
+        return NULL;
+    bytes -= bytes > 0; /* the final zero */
+    for (size_t i = 0; i < clf_embedded_source_count; i++) {
+        const clf_embedded *e = &clf_embedded_sources[i];
+
+        if (e->bytes <= bytes && memcmp(text + bytes - e->bytes, e->text, e->bytes) == 0)
+            return e->name;
+    }
+    return NULL;
+}
+
+/* Kernels of this process, in the order of their creation: what each is, and the items a group that were last seen. */
+static struct {
+    cl_kernel kernel;
+    const char *source;
+    char entry[64], options[400];
+    size_t items;
+} * made;
+static size_t made_count;
+
+/* Where kernels are recorded, except while a test asks for shapes that a GPU does not get. */
+static const char *programs_file(void)
+{
+    const char *shape = getenv("CLFUSION_KERNELS");
+
+    return shape == NULL || strcmp(shape, "tile") == 0 ? getenv("CLF_TEST_PROGRAMS") : NULL;
+}
+
+static void stop_recording(const char *why)
+{
+    fprintf(stderr, "CLF_TEST_PROGRAMS: %s\n", why);
+    abort(); /* a list with holes would be taken for whole */
+}
+
+static void note_kernel(cl_kernel k, cl_program p, const char *entry)
+{
+    cl_device_id device;
+
+    if (programs_file() == NULL)
+        return;
+    pthread_mutex_lock(&lock);
+    made = realloc(made, (made_count + 1) * sizeof *made);
+    if (made == NULL || (made[made_count].source = embedded_name(p)) == NULL ||
+        real->GetProgramInfo(p, CL_PROGRAM_DEVICES, sizeof device, &device, NULL) != CL_SUCCESS ||
+        real->GetProgramBuildInfo(p, device, CL_PROGRAM_BUILD_OPTIONS, sizeof made->options, made[made_count].options,
+                                  NULL) != CL_SUCCESS)
+        stop_recording("a program's source or options are not to be had");
+    clf_format(made[made_count].entry, sizeof made->entry, "%s", entry);
+    made[made_count].kernel = k;
+    made[made_count++].items = 0;
+    pthread_mutex_unlock(&lock);
+}
+
+/* One line "source, kernel, items a group, options", with tabs between, at the end of the file CLF_TEST_PROGRAMS: what
+ * tools/offline_compile.py compiles for devices that are not there. */
+static void record_launch(cl_kernel k, size_t items)
+{
+    const char *file = programs_file();
+    char line[600];
+    size_t i = made_count, length;
+    int fd;
+
+    if (file == NULL)
+        return;
+    pthread_mutex_lock(&lock);
+    while (i > 0 && made[i - 1].kernel != k) /* the newest: released ones may have had the same address */
+        i--;
+    if (i > 0 && made[i - 1].items != items) {
+        made[i - 1].items = items;
+        length = clf_format(line, sizeof line, "%s\t%s\t%zu\t%s\n", made[i - 1].source, made[i - 1].entry, items,
+                            made[i - 1].options);
+        fd = open(file, O_WRONLY | O_CREAT | O_APPEND, 0666);
+        if (fd < 0 || write(fd, line, length) != (ssize_t)length || close(fd) != 0)
+            stop_recording("the file cannot be written");
+    }
+    pthread_mutex_unlock(&lock);
+}
+
 /* ---- the table ---- */
 
 static cl_int get_platform_ids(cl_uint entries, cl_platform_id *ids, cl_uint *found)
@@ -159,6 +269,18 @@ static cl_mem create_buffer(cl_context c, cl_mem_flags flags, size_t bytes, void
     return m;
 }
 
+/* A part of a buffer, which takes no memory. */
+static cl_mem create_sub_buffer(cl_mem whole, cl_mem_flags flags, cl_buffer_create_type type, const void *region,
+                                cl_int *result)
+{
+    cl_mem m;
+
+    FAIL_CREATE("clCreateSubBuffer", CL_MEM_OBJECT_ALLOCATION_FAILURE);
+    m = real->CreateSubBuffer(whole, flags, type, region, result);
+    count(&counts.buffers, m != NULL);
+    return m;
+}
+
 static cl_int release_mem(cl_mem m)
 {
     count(&counts.buffers, -1);
@@ -207,6 +329,8 @@ static cl_kernel create_kernel(cl_program p, const char *name, cl_int *result)
     FAIL_CREATE("clCreateKernel", CL_OUT_OF_HOST_MEMORY);
     k = real->CreateKernel(p, name, result);
     count(&counts.kernels, k != NULL);
+    if (k != NULL)
+        note_kernel(k, p, name);
     return k;
 }
 
@@ -243,8 +367,29 @@ static cl_int get_device_ids(cl_platform_id p, cl_device_type type, cl_uint entr
         return real->Name(o, what, bytes, value, written);                                                             \
     }
 
-QUERY(platform_info, GetPlatformInfo, cl_platform_id, cl_platform_info)
-QUERY(device_info, GetDeviceInfo, cl_device_id, cl_device_info)
+static cl_int platform_info(cl_platform_id p, cl_platform_info what, size_t bytes, void *value, size_t *written)
+{
+    static const char name[] = "A GPU's look";
+
+    FAIL("clGetPlatformInfo", CL_INVALID_VALUE);
+    if (what == CL_PLATFORM_NAME && looks_like_gpu())
+        return answer(name, sizeof name, bytes, value, written);
+    return real->GetPlatformInfo(p, what, bytes, value, written);
+}
+
+static cl_int device_info(cl_device_id d, cl_device_info what, size_t bytes, void *value, size_t *written)
+{
+    const cl_device_type type = CL_DEVICE_TYPE_GPU;
+    const cl_uint width = 1;
+
+    FAIL("clGetDeviceInfo", CL_INVALID_VALUE);
+    if (what == CL_DEVICE_TYPE && looks_like_gpu())
+        return answer(&type, sizeof type, bytes, value, written);
+    if (what == CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT && looks_like_gpu())
+        return answer(&width, sizeof width, bytes, value, written);
+    return real->GetDeviceInfo(d, what, bytes, value, written);
+}
+
 QUERY(context_info, GetContextInfo, cl_context, cl_context_info)
 QUERY(queue_info, GetCommandQueueInfo, cl_command_queue, cl_command_queue_info)
 QUERY(mem_info, GetMemObjectInfo, cl_mem, cl_mem_info)
@@ -265,8 +410,10 @@ static cl_int enqueue_kernel(cl_command_queue q, cl_kernel k, cl_uint dims, cons
     cl_int code;
 
     FAIL_COMMAND("clEnqueueNDRangeKernel", CL_OUT_OF_RESOURCES, q);
+    record_launch(k, local[0]);
     code = real->EnqueueNDRangeKernel(q, k, dims, offset, global, local, n, wait, event);
     count(&counts.events, event != NULL && code == CL_SUCCESS);
+    count(&counts.launched, code == CL_SUCCESS);
     enqueued();
     return code;
 }
@@ -410,6 +557,7 @@ bool clf_shims_install(void)
     table.RetainCommandQueue = retain_queue;
     table.ReleaseCommandQueue = release_queue;
     table.CreateBuffer = create_buffer;
+    table.CreateSubBuffer = create_sub_buffer;
     table.ReleaseMemObject = release_mem;
     table.GetMemObjectInfo = mem_info;
     table.CreateProgramWithSource = program_with_source;

@@ -29,11 +29,15 @@ typedef struct bench_state {
     clf_peak peak;
     clf_cli_report report;
     size_t rounds;
-    double *ms; /* [rounds] */
+    double *ms;        /* [rounds] */
+    double cpu_ms;     /* the least of the rounds: processor time of a call, all threads of the process together */
+    uint64_t launches; /* kernels of one call of the case */
 } bench_state;
 
-static const clf_cli_column columns[] = { { "case", -24 },   { "ms", 10 },    { "spread_percent", 14 }, { "gflops", 9 },
-                                          { "gbytes_s", 9 }, { "bound", -5 }, { "share_percent", 13 },  { "note", 0 } };
+static const clf_cli_column columns[] = {
+    { "case", -24 },   { "ms", 10 },    { "spread_percent", 14 }, { "best_ms", 10 }, { "cpu_ms", 10 }, { "gflops", 9 },
+    { "gbytes_s", 9 }, { "bound", -5 }, { "share_percent", 13 },  { "launches", 8 }, { "note", 0 },
+};
 
 /* "linear" takes all its cases, "linear.square" one. */
 static bool named(const char *wanted, const clf_bench *b, const clf_bench_case *c)
@@ -82,27 +86,33 @@ static int print_list(const clf_cli_options *o)
     return clf_cli_report_close(&r);
 }
 
-static clf_status time_calls(const clf_bench *b, const clf_bench_work *w, size_t calls, double *seconds, clf_error *err)
+/* Of one call. */
+typedef struct call_time {
+    double seconds, processor_seconds;
+} call_time;
+
+static clf_status time_calls(const clf_bench *b, const clf_bench_work *w, size_t calls, call_time *time, clf_error *err)
 {
-    const double begin = clf_seconds();
+    const double begin = clf_seconds(), processor_begin = clf_processor_seconds();
 
     for (size_t i = 0; i < calls; i++)
         b->run(w);
     CLF_TRY(clf_stream_finish(w->stream, err));
-    *seconds = (clf_seconds() - begin) / (double)calls;
+    time->seconds = (clf_seconds() - begin) / (double)calls;
+    time->processor_seconds = (clf_processor_seconds() - processor_begin) / (double)calls;
     return CLF_OK;
 }
 
 /* So many calls that a reading takes batch_seconds. */
 static clf_status choose_calls(const clf_bench *b, const clf_bench_work *w, size_t *calls, clf_error *err)
 {
-    double seconds = 0.0;
+    call_time time = { 0 };
 
     *calls = 1;
-    CLF_TRY(time_calls(b, w, 1, &seconds, err));
-    while (seconds * (double)*calls < batch_seconds && *calls < MOST_CALLS) {
+    CLF_TRY(time_calls(b, w, 1, &time, err));
+    while (time.seconds * (double)*calls < batch_seconds && *calls < MOST_CALLS) {
         *calls *= 2;
-        CLF_TRY(time_calls(b, w, *calls, &seconds, err));
+        CLF_TRY(time_calls(b, w, *calls, &time, err));
     }
     return CLF_OK;
 }
@@ -130,27 +140,43 @@ static void report_case(bench_state *s, const clf_bench *b, const clf_bench_work
     clf_cli_text(&s->report, NULL, w->bench_case->name);
     clf_cli_real(&s->report, NULL, median * 1e3, 4);
     clf_cli_real(&s->report, NULL, clf_times_spread(s->ms, s->rounds) * 100, 1);
+    clf_cli_real(&s->report, NULL, best * 1e3, 4);
+    clf_cli_real(&s->report, NULL, s->cpu_ms, 4);
     clf_cli_real(&s->report, NULL, flop > 0 ? flop / median * 1e-9 : NAN, 1);
     clf_cli_real(&s->report, NULL, bytes / median * 1e-9, 2);
     clf_cli_text(&s->report, NULL, clf_peak_name(bound));
     clf_cli_real(&s->report, NULL, work / best / peak * 100, 1);
+    clf_cli_integer(&s->report, NULL, s->launches);
     clf_cli_text(&s->report, NULL, w->bench_case->note);
     (void)fflush(stdout);
+}
+
+/* Kernels of one call.  Its end is waited for with the calls that are timed first. */
+static void count_launches(bench_state *s, const clf_bench *b, const clf_bench_work *w)
+{
+    const uint64_t before = clf_stream_launches(w->stream, NULL);
+
+    b->run(w);
+    s->launches = clf_stream_launches(w->stream, NULL) - before;
 }
 
 static clf_status time_case(bench_state *s, const clf_bench *b, const clf_bench_work *w, clf_error *err)
 {
     size_t calls = 0;
-    double peak = 0.0, reading = 0.0;
+    double peak = 0.0, rate = 0.0;
+    call_time time = { 0 };
 
     CLF_TRY(clf_bench_check(b, w, err)); /* no time before the result is right */
+    count_launches(s, b, w);
     CLF_TRY(choose_calls(b, w, &calls, err));
     const clf_peak_kind bound = bound_of(s, b, w);
+    s->cpu_ms = INFINITY;
     for (size_t i = 0; i < s->rounds; i++) {
-        CLF_TRY(clf_peak_measure(&s->peak, bound, clf_bench_bytes(b, w), &reading, err));
-        peak = CLF_MAX(peak, reading);
-        CLF_TRY(time_calls(b, w, calls, &reading, err));
-        s->ms[i] = reading * 1e3;
+        CLF_TRY(clf_peak_measure(&s->peak, bound, clf_bench_bytes(b, w), &rate, err));
+        peak = CLF_MAX(peak, rate);
+        CLF_TRY(time_calls(b, w, calls, &time, err));
+        s->ms[i] = time.seconds * 1e3;
+        s->cpu_ms = CLF_MIN(s->cpu_ms, time.processor_seconds * 1e3);
     }
     clf_times_sort(s->ms, s->rounds);
     report_case(s, b, w, bound, peak);
@@ -261,10 +287,11 @@ const clf_cli_command clf_cli_bench = {
     .usage = "[CASE ...] [OPTIONS]",
     .summary = "times the suite on the picked device, against the peaks measured beside it",
     .text = "CASE is a name of --list, or what stands before its dot; all cases without one.  ms is the median of\n"
-            "--repeat rounds (30), the spread goes from the 10th to the 90th percentile.  The share is the best round\n"
-            "against the best reading of the peak that bounds the case: fma, copy or read.  A case whose result fails\n"
-            "its check ends the run.  Arithmetic is f32.  The cases belong to no checkpoint: --family and --set\n"
-            "change nothing.\n",
+            "--repeat rounds (30), the spread goes from the 10th to the 90th percentile, best_ms is the best round,\n"
+            "cpu_ms the least processor time of a call, all threads together.  The share is the best round against\n"
+            "the best reading of the peak that bounds the case: fma, copy or read.  A case whose result fails its\n"
+            "check ends the run.  Arithmetic is f32.  The cases belong to no checkpoint: --family and --set change\n"
+            "nothing.\n",
     .options = CLF_OPTION_DEVICE | CLF_OPTION_GEMM | CLF_OPTION_WEIGHTS | CLF_OPTION_FAMILY | CLF_OPTION_SET |
                CLF_OPTION_REPEAT | CLF_OPTION_PROFILE | CLF_OPTION_LIST | CLF_OPTION_JSON,
     .most_arguments = SIZE_MAX,

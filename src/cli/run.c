@@ -27,8 +27,9 @@ typedef struct run_state {
     clf_cli_heatmap heatmap;
     uint64_t flop;
     double load_ms;
-    double first_ms; /* the first call, programs built and loaded in it */
-    double *call_ms; /* [repeat], ascending once measured */
+    double first_ms;                  /* the first call, programs built and loaded in it */
+    double *call_ms;                  /* [repeat], ascending once measured */
+    uint64_t launches, operand_bytes; /* of the last call */
     char advice[300];
 } run_state;
 
@@ -79,12 +80,16 @@ static clf_status plan(run_state *r, clf_error *err)
 
 static clf_status call_once(run_state *r, double *ms, clf_error *err)
 {
+    uint64_t bytes_before, bytes;
+    const uint64_t before = clf_stream_launches(r->session.stream, &bytes_before);
     const double begin = clf_seconds();
 
     clf_connector_enqueue(r->session.stream, r->session.connector, r->inputs.values, r->inputs.count, r->outputs.values,
                           r->outputs.count);
     CLF_TRY(clf_stream_finish(r->session.stream, err));
     *ms = (clf_seconds() - begin) * 1e3;
+    r->launches = clf_stream_launches(r->session.stream, &bytes) - before;
+    r->operand_bytes = bytes - bytes_before;
     return CLF_OK;
 }
 
@@ -151,6 +156,8 @@ static void report_times(const run_state *r, clf_cli_report *out)
     clf_cli_real(out, "median_ms", median, 3);
     clf_cli_integer(out, "flop", r->flop);
     clf_cli_real(out, "gflops", (double)r->flop / median * 1e-6, 3);
+    clf_cli_integer(out, "launches", r->launches);
+    clf_cli_integer(out, "operand_bytes", r->operand_bytes);
     clf_cli_integer(out, "peak_device_bytes", peak);
 }
 

@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-double clf_seconds(void); /* of a clock that never goes back */
+double clf_seconds(void);           /* of a clock that never goes back */
+double clf_processor_seconds(void); /* spent by all threads of the process */
 
 void clf_times_sort(double *times, size_t count); /* ascending, in place */
 

@@ -314,22 +314,47 @@ void clf_attention_layer_asked(clf_stream *s, const clf_attention_layer *l, clf_
     clf_scope_close(s, scope);
 }
 
-clf_tensor clf_attention_layer_ask(clf_stream *s, const clf_attention_layer *l, clf_tensor x)
+static void ask(clf_stream *s, const clf_attention_layer *l, clf_tensor x, clf_tensor q)
 {
-    const clf_tensor q = clf_scratch_rows(s, x, clf_linear_weight_out(l->q));
     clf_linear_options options = clf_linear_options_default();
 
     clf_norm_before(&l->norm, &options);
     clf_linear(s, x, l->q, &options, q);
+}
+
+clf_tensor clf_attention_layer_ask(clf_stream *s, const clf_attention_layer *l, clf_tensor x)
+{
+    const clf_tensor q = clf_scratch_rows(s, x, clf_linear_weight_out(l->q));
+
+    ask(s, l, x, q);
     return q;
+}
+
+/* Room for q: the memory of y, which is written only when q is no longer needed, where it fits and nothing else of the
+ * layer lies there; else scratch. */
+static clf_tensor room_for_q(clf_stream *s, const clf_attention_layer *l, clf_tensor x, clf_tensor kv,
+                             clf_tensor residual, clf_tensor y)
+{
+    const bool fits =
+        y.dtype == CLF_F32 && clf_is_dense(y) && clf_same_rows(x, y) && clf_dim(y, -1) == clf_linear_weight_out(l->q);
+    const bool apart =
+        !clf_may_overlap(y, x) && !clf_may_overlap(y, kv) && !(clf_present(residual) && clf_may_overlap(y, residual));
+
+    return l->out != NULL && fits && apart ? y : clf_scratch_rows(s, x, clf_linear_weight_out(l->q));
 }
 
 void clf_attention_layer_cross(clf_stream *s, const clf_attention_layer *l, clf_tensor x, clf_tensor kv,
                                const clf_attention_options *rules, clf_tensor residual, clf_tensor y)
 {
     const clf_scope scope = clf_scope_open(s, "cross", -1);
+    const clf_tensor q = room_for_q(s, l, x, kv, residual, y), heads = clf_heads(s, q, l->H);
+    clf_attention_layer asked = *l; /* without the norm of q, which is done here in place */
 
-    attend(s, l, clf_attention_layer_ask(s, l, x), keys_of(s, l, kv), values_of(s, l, kv), rules, residual, y);
+    ask(s, l, x, q);
+    if (l->q_norm.kind != CLF_NORM_NONE)
+        clf_normalise(s, &l->q_norm, heads, heads);
+    asked.q_norm.kind = CLF_NORM_NONE;
+    attend(s, &asked, q, keys_of(s, l, kv), values_of(s, l, kv), rules, residual, y);
     clf_scope_close(s, scope);
 }
 

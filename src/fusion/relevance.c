@@ -140,6 +140,39 @@ static clf_status check_outputs(const clf_relevance *m, const clf_relevance_call
     return check_numbers_out("positions", c->positions, CLF_DIMS(B, m->k, 3), err);
 }
 
+/* Outputs lie apart from each other and from the inputs. */
+static clf_status check_apart(const clf_relevance_call *c, clf_error *err)
+{
+    const struct {
+        const char *name;
+        clf_tensor t;
+    } all[] = {
+        { "image", c->image },
+        { "given_textures", c->given_textures },
+        { "query", c->query },
+        { "vision", c->vision },
+        { "dense", c->dense },
+        { "textures", c->textures }, /* the first output */
+        { "information", c->information },
+        { "perspectival", c->perspectival },
+        { "participatory", c->participatory },
+        { "relevance", c->relevance },
+        { "weights", c->weights },
+        { "indices", c->indices },
+        { "budgets", c->budgets },
+        { "positions", c->positions },
+        { "tokens", c->tokens },
+        { "dense_tokens", c->dense_tokens },
+        { "lengths", c->lengths },
+    };
+
+    for (size_t i = 5; i < CLF_COUNT(all); i++)
+        for (size_t k = 0; k < i; k++)
+            CLF_REQUIRE(err, !clf_present(all[i].t) || !clf_present(all[k].t) || !clf_may_overlap(all[i].t, all[k].t),
+                        CLF_INVALID_ARGUMENT, "%s overlaps %s; want apart", all[i].name, all[k].name);
+    return CLF_OK;
+}
+
 clf_status clf_relevance_check(const clf_relevance *m, const clf_relevance_call *given, clf_error *err)
 {
     clf_relevance_call c = clf_relevance_call_default();
@@ -150,7 +183,8 @@ clf_status clf_relevance_check(const clf_relevance *m, const clf_relevance_call 
         return CLF_OK;
     CLF_TRY(check_source(m, &c, &B, err));
     CLF_TRY(check_inputs(m, &c, B, err));
-    return check_outputs(m, &c, B, err);
+    CLF_TRY(check_outputs(m, &c, B, err));
+    return check_apart(&c, err);
 }
 
 /* ---- forward ---- */

@@ -223,18 +223,6 @@ static void place_columns(clf_resampler *r)
     r->columns = before + room;
 }
 
-static clf_status create_layers(clf_resampler *r, const clf_resampler_desc *d, clf_error *err)
-{
-    r->layers = clf_alloc((size_t)d->layer_count, sizeof *r->layers);
-    if (r->layers == NULL)
-        return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "no host memory for %d layers", (int)d->layer_count);
-    r->layer_count = d->layer_count; /* zeroed ones can be destroyed */
-    for (int32_t i = 0; i < r->layer_count; i++)
-        CLF_TRY(create_layer(r, d, i, err));
-    place_columns(r);
-    return CLF_OK;
-}
-
 /* What the first layer asks follows from the latents alone: it is computed here, and its weight is not needed again. */
 static clf_status create_asked(clf_resampler *r, clf_error *err)
 {
@@ -256,6 +244,21 @@ static clf_status create_asked(clf_resampler *r, clf_error *err)
     first->q = NULL;
     clf_norm_destroy(r->ctx, &first->norm);
     return status;
+}
+
+static clf_status create_layers(clf_resampler *r, const clf_resampler_desc *d, clf_error *err)
+{
+    r->layers = clf_alloc((size_t)d->layer_count, sizeof *r->layers);
+    if (r->layers == NULL)
+        return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "no host memory for %d layers", (int)d->layer_count);
+    r->layer_count = d->layer_count; /* zeroed ones can be destroyed */
+    for (int32_t i = 0; i < r->layer_count; i++) {
+        CLF_TRY(create_layer(r, d, i, err));
+        if (i == 0) /* before there are more weights on the device */
+            CLF_TRY(create_asked(r, err));
+    }
+    place_columns(r);
+    return CLF_OK;
 }
 
 static clf_status create_latents(clf_resampler *r, const clf_resampler_desc *d, clf_error *err)
@@ -281,7 +284,6 @@ static clf_status fill(clf_resampler *r, const clf_resampler_desc *d, clf_error 
                             clf_attention_layer_context_width(&d->layers[0].cross), d->source, &r->input_norm, err));
     CLF_TRY(create_context(r, d, err));
     CLF_TRY(create_layers(r, d, err));
-    CLF_TRY(create_asked(r, err));
     CLF_TRY(clf_norm_create(r->ctx, "final_norm", &d->final_norm, r->latents.dim[2], d->source, &r->final_norm, err));
     return clf_weight_create(r->ctx, "output", &d->output, d->storage, d->source, &r->output, err);
 }

@@ -6,6 +6,7 @@
 #include "runtime/cl_table.h"
 
 /* Values of clblast_c.h 1.5 to 1.7. */
+#define CLF_BLAST_ROW_MAJOR 101
 #define CLF_BLAST_COLUMN_MAJOR 102
 #define CLF_BLAST_TRANSPOSE_NO 111
 #define CLF_BLAST_SINGLE 32

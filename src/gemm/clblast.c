@@ -1,8 +1,10 @@
 /* clblast: matrix products by CLBlast, for GPUs.
  *
- * The weight lies as [K, N], so that in CLBlast's column-major view y^T[N, M] = W[N, K] x^T[K, M] the weight and the
- * result stand as its kernels want them and only the activation is turned.  Storage of 16 bits is expanded to f32 for
- * each product, since Hgemm would also accumulate in half. */
+ * The weight lies as [K, N], so that a product can be phrased in two ways.  By columns, y^T[N, M] = W[N, K] x^T[K, M]:
+ * where CLBlast's tuned kernel tiles in one dimension (GEMMK 0) it finds weight and result as it wants them and turns the
+ * activation alone.  By rows, y = x W: where it tiles in two (GEMMK 1) it turns nothing.  Each product takes the phrase for
+ * which CLBlast asks the smaller temporary.  Storage of 16 bits is expanded to f32 for each product, since Hgemm would also
+ * accumulate in half. */
 #include <inttypes.h>
 #include <pthread.h>
 
@@ -14,6 +16,7 @@
 
 #define FLOP_LIMIT 100e9         /* of one call: 50 ms at 2 TFLOP/s, so that no watchdog bites */
 #define TILE_ROWS 128            /* the largest tile of CLBlast's tuned kernels; the others divide it */
+#define WHOLE_ROWS 4096          /* whole tiles of any kernel */
 #define LARGE_RESULT (8LL << 20) /* bytes of y that are worth a call of their own rather than a copy */
 
 /* CLBlast up to 1.6.0 fails with -2039 when two threads compile one routine.  The first product of a context, and
@@ -37,6 +40,12 @@ static clf_status clblast_supports(clf_context *ctx, clf_error *err)
     return clf_blast_load(err);
 }
 
+/* Work-items of a group of our own kernels. */
+static uint64_t items_of(const clf_stream *s)
+{
+    return clf_op_kernels(s) == CLF_KERNELS_TILE ? CLF_NORM_WG : 1;
+}
+
 /* staged [rows, K] to columns first .. first + rows of packed [K, N]. */
 static void pack_columns(clf_stream *s, clf_tensor staged, int64_t first, const clf_gemm_weight *w)
 {
@@ -45,12 +54,12 @@ static void pack_columns(clf_stream *s, clf_tensor staged, int64_t first, const 
         .program = "clblast",
         .entry = "clf_clblast_pack_weight",
         .options = options.text,
-        .groups = { (uint64_t)staged.dim[0], clf_div_up((uint64_t)w->K, CLF_CLBLAST_COLUMNS) },
-        .items = 1,
+        .groups = { clf_div_up((uint64_t)staged.dim[0], items_of(s)), clf_div_up((uint64_t)w->K, CLF_CLBLAST_COLUMNS) },
+        .items = items_of(s),
     };
 
-    CLF_LAUNCH(s, &kernel, clf_arg_rows(staged), clf_arg_u64((uint64_t)first), clf_arg_u64((uint64_t)w->N),
-               clf_arg_u32((uint32_t)w->K), clf_arg_memory(w->packed));
+    CLF_LAUNCH(s, &kernel, clf_arg_rows(staged), clf_arg_u64((uint64_t)staged.dim[0]), clf_arg_u64((uint64_t)first),
+               clf_arg_u64((uint64_t)w->N), clf_arg_u32((uint32_t)w->K), clf_arg_memory(w->packed));
 }
 
 static clf_status clblast_pack(clf_context *ctx, const clf_gemm_host *host, clf_gemm_weight *w, clf_error *err)
@@ -72,7 +81,7 @@ static clf_tensor expanded(clf_stream *s, const clf_gemm_weight *w)
         .entry = "clf_clblast_expand",
         .options = options.text,
         .groups = { clf_div_up((uint64_t)(w->N * w->K), CLF_CLBLAST_RUN), 1 },
-        .items = 1,
+        .items = items_of(s),
     };
     clf_tensor f32;
 
@@ -90,18 +99,68 @@ typedef struct product {
     size_t M, N, K;
 } product;
 
-static int call(clf_stream *s, const product *p, cl_mem temporary, cl_event *event)
+/* An operand as CLBlast takes it. */
+typedef struct matrix {
+    cl_mem mem;
+    size_t offset, ld; /* elements */
+} matrix;
+
+/* The product in one of its phrases, c[m, n] = a[m, k] b[k, n]. */
+typedef struct phrase {
+    int layout;
+    size_t m, n, k;
+    matrix a, b, c;
+    size_t bytes; /* of the temporary */
+} phrase;
+
+static phrase phrase_of(const product *p, bool by_rows)
 {
     const size_t f = sizeof(float);
+    const matrix w = { p->weight.mem, (size_t)p->weight.offset / f, p->N };
+    const matrix x = { p->x.mem, (size_t)p->x.offset / f, (size_t)p->x.stride[0] };
+    const matrix y = { p->y.mem, (size_t)p->y.offset / f, (size_t)p->y.stride[0] };
 
-    return clf_blast()->SgemmWithTempBuffer(
-        CLF_BLAST_COLUMN_MAJOR, CLF_BLAST_TRANSPOSE_NO, CLF_BLAST_TRANSPOSE_NO, p->N, p->M, p->K, 1.0F, p->weight.mem,
-        (size_t)p->weight.offset / f, p->N, p->x.mem, (size_t)p->x.offset / f, (size_t)p->x.stride[0], 0.0F, p->y.mem,
-        (size_t)p->y.offset / f, (size_t)p->y.stride[0], &s->queue, clf_stream_event_slot(s, event), temporary);
+    if (by_rows)
+        return (phrase){ CLF_BLAST_ROW_MAJOR, p->M, p->N, p->K, x, w, y, 0 };
+    return (phrase){ CLF_BLAST_COLUMN_MAJOR, p->N, p->M, p->K, w, x, y, 0 };
+}
+
+static int ask(clf_stream *s, phrase *p)
+{
+    return clf_blast()->SGemmTempBufferSize(p->layout, CLF_BLAST_TRANSPOSE_NO, CLF_BLAST_TRANSPOSE_NO, p->m, p->n, p->k,
+                                            p->a.offset, p->a.ld, p->b.offset, p->b.ld, p->c.offset, p->c.ld, &s->queue,
+                                            &p->bytes);
+}
+
+/* The phrase that turns less when the rows are whole tiles: for a weight always the same, whatever rows there are. */
+static int choose(clf_stream *s, const product *p, phrase *best)
+{
+    const product whole = { .M = WHOLE_ROWS,
+                            .N = p->N,
+                            .K = p->K,
+                            .x = { .stride = { (int64_t)p->K } },
+                            .y = { .stride = { (int64_t)p->N } } };
+    phrase columns = phrase_of(&whole, false), rows = phrase_of(&whole, true);
+    int code = ask(s, &columns);
+
+    if (code == CL_SUCCESS)
+        code = ask(s, &rows);
+    if (code != CL_SUCCESS)
+        return code;
+    *best = phrase_of(p, rows.bytes < columns.bytes);
+    return ask(s, best);
+}
+
+static int call(clf_stream *s, const phrase *p, cl_mem temporary, cl_event *event)
+{
+    return clf_blast()->SgemmWithTempBuffer(p->layout, CLF_BLAST_TRANSPOSE_NO, CLF_BLAST_TRANSPOSE_NO, p->m, p->n, p->k,
+                                            1.0F, p->a.mem, p->a.offset, p->a.ld, p->b.mem, p->b.offset, p->b.ld, 0.0F,
+                                            p->c.mem, p->c.offset, p->c.ld, &s->queue, clf_stream_event_slot(s, event),
+                                            temporary);
 }
 
 /* The same, alone in CLBlast while this context's programs may have to be compiled. */
-static int call_guarded(clf_stream *s, const product *p, cl_mem temporary, cl_event *event)
+static int call_guarded(clf_stream *s, const phrase *p, cl_mem temporary, cl_event *event)
 {
     int code;
 
@@ -150,40 +209,76 @@ static void fail(clf_stream *s, const product *p, int code)
         CLF_OP_FAIL(s, CLF_DEVICE_ERROR, "%s: %s (%d)", what, clf_blast_code_name(code), code);
 }
 
-static void multiply(clf_stream *s, const product *p)
+/* CLBlast copies a matrix that does not begin its memory object, so each gets a part of the buffer as an object of its
+ * own, where that may be: *part is to be released, or NULL. */
+static clf_status begin_object(clf_stream *s, clf_tensor *t, cl_mem *part, clf_error *err)
 {
-    const size_t f = sizeof(float);
-    size_t bytes = 0;
+    cl_buffer_region region = { .origin = (size_t)t->offset };
+    uint64_t bytes = 0;
+    cl_int code = CL_SUCCESS;
+
+    *part = NULL;
+    if (t->offset == 0 || !clf_extent_bytes(*t, &bytes))
+        return CLF_OK;
+    region.size = (size_t)bytes;
+    *part = clf_cl()->CreateSubBuffer(t->mem, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &code);
+    if (code == CL_MISALIGNED_SUB_BUFFER_OFFSET || code == CL_INVALID_MEM_OBJECT) /* of a caller: a part already */
+        return CLF_OK;
+    CLF_CL(s->ctx, err, code, CLF_OP ": clCreateSubBuffer of %zu bytes", region.size);
+    t->mem = *part;
+    t->offset = 0;
+    return CLF_OK;
+}
+
+static void multiply_objects(clf_stream *s, const product *p)
+{
     cl_event event = NULL;
     clf_tensor temporary;
-    int code;
+    phrase best;
+    int code = choose(s, p, &best);
 
-    if (!clf_op_enter(s) || !clf_op_passed(s, check_product(s, p, clf_op_error(s))))
-        return;
-    code = clf_blast()->SGemmTempBufferSize(CLF_BLAST_COLUMN_MAJOR, CLF_BLAST_TRANSPOSE_NO, CLF_BLAST_TRANSPOSE_NO,
-                                            p->N, p->M, p->K, (size_t)p->weight.offset / f, p->N,
-                                            (size_t)p->x.offset / f, (size_t)p->x.stride[0], (size_t)p->y.offset / f,
-                                            (size_t)p->y.stride[0], &s->queue, &bytes);
     if (code != CL_SUCCESS) {
         fail(s, p, code);
         return;
     }
-    if (bytes / f > INT32_MAX) {
+    if (best.bytes / sizeof(float) > INT32_MAX) {
         CLF_OP_FAIL(s, CLF_UNSUPPORTED,
                     CLF_OP ": %zu x %zu x %zu takes %zu bytes of CLBlast's temporaries; want fewer rows", p->M, p->N,
-                    p->K, bytes);
+                    p->K, best.bytes);
         return;
     }
     /* With a null buffer CLBlast allocates one itself, so it always gets ours. */
-    temporary = clf_scratch_alone(s, CLF_U8, CLF_DIMS((int64_t)CLF_MAX(bytes, 1)));
+    temporary = clf_scratch_alone(s, CLF_U8, CLF_DIMS((int64_t)CLF_MAX(best.bytes, 1)));
     if (!clf_op_enter(s))
         return;
     s->pending = true; /* a failed call may have enqueued some of its kernels */
-    code = call_guarded(s, p, temporary.mem, &event);
-    if (code != CL_SUCCESS)
+    code = call_guarded(s, &best, temporary.mem, &event);
+    if (code != CL_SUCCESS) {
         fail(s, p, code);
-    else
-        clf_stream_enqueued(s, "clblast_sgemm", event);
+        return;
+    }
+    s->launches++;
+    clf_stream_operand(s, p->weight);
+    clf_stream_operand(s, p->x);
+    clf_stream_operand(s, p->y);
+    clf_stream_enqueued(s, "clblast_sgemm", event);
+}
+
+static void multiply(clf_stream *s, const product *p)
+{
+    product own = *p;
+    clf_tensor *const operands[] = { &own.weight, &own.x, &own.y };
+    cl_mem parts[CLF_COUNT(operands)] = { NULL };
+
+    if (!clf_op_enter(s) || !clf_op_passed(s, check_product(s, p, clf_op_error(s))))
+        return;
+    for (size_t i = 0; i < CLF_COUNT(operands) && clf_op_enter(s); i++)
+        clf_op_passed(s, begin_object(s, operands[i], &parts[i], clf_op_error(s)));
+    if (clf_op_enter(s))
+        multiply_objects(s, &own);
+    for (size_t i = 0; i < CLF_COUNT(parts); i++)
+        if (parts[i] != NULL)
+            clf_cl()->ReleaseMemObject(parts[i]); /* commands in flight keep it */
 }
 
 /* Rows of one call: within the limit of time and of CLBlast's 32-bit indices. */

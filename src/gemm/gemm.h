@@ -43,6 +43,10 @@ typedef struct clf_gemm_provider {
     /* Fills w->packed from a host weight of N rows of K; the caller owns it.  Nothing is left after an error. */
     clf_status (*pack)(clf_context *ctx, const clf_gemm_host *host, clf_gemm_weight *w, clf_error *err);
 
+    /* Packs z [N, K], f32 and dense, which a call has made: w->packed is scratch of the stream, storage f32.  NULL: takes
+     * weights of the host alone. */
+    void (*pack_rows)(clf_stream *s, clf_tensor z, clf_gemm_weight *w);
+
     /* Called before a context that uses the provider is released; NULL: nothing to do. */
     void (*before_release)(clf_context *ctx);
 

@@ -42,6 +42,11 @@ static clf_status panel_supports(clf_context *ctx, clf_error *err)
     return CLF_OK;
 }
 
+static uint64_t first_packed(const clf_gemm_weight *w)
+{
+    return w->packed.offset / clf_dtype_bytes(w->packed.dtype);
+}
+
 static void pack_rows_of_weight(clf_stream *s, clf_tensor staged, int64_t first, const clf_gemm_weight *w)
 {
     const int64_t NR = panel_width(clf_stream_context(s)), rows = staged.dim[0];
@@ -56,7 +61,7 @@ static void pack_rows_of_weight(clf_stream *s, clf_tensor staged, int64_t first,
 
     CLF_LAUNCH(s, &kernel, clf_arg_memory(staged), clf_arg_u64(staged.offset / clf_dtype_bytes(staged.dtype)),
                clf_arg_u32((uint32_t)rows), clf_arg_u32((uint32_t)w->K), clf_arg_u32((uint32_t)(first / NR)),
-               clf_arg_memory(w->packed), clf_arg_u64(0));
+               clf_arg_memory(w->packed), clf_arg_u64(first_packed(w)));
 }
 
 static clf_status panel_pack(clf_context *ctx, const clf_gemm_host *host, clf_gemm_weight *w, clf_error *err)
@@ -73,6 +78,15 @@ static clf_status panel_pack(clf_context *ctx, const clf_gemm_host *host, clf_ge
                 CLF_UNSUPPORTED, "weight is %s; want fewer elements",
                 CLF_TEXT(clf_tensor_shape(w->storage, CLF_DIMS(w->N, w->K))));
     return clf_stage_weight(ctx, host, NR, (int64_t)elements, pack_rows_of_weight, w, err);
+}
+
+static void panel_pack_rows(clf_stream *s, clf_tensor z, clf_gemm_weight *w)
+{
+    const int64_t NR = panel_width(clf_stream_context(s)), panels = (z.dim[0] + NR - 1) / NR;
+
+    *w = (clf_gemm_weight){ .N = z.dim[0], .K = z.dim[1], .storage = CLF_F32 };
+    w->packed = clf_scratch(s, CLF_F32, CLF_DIMS(panels, NR, w->K));
+    pack_rows_of_weight(s, z, 0, w);
 }
 
 /* Tile height by the number of rows: a tile takes as long as its height and 1.5 rows more.  docs/decisions.md, "tile
@@ -176,10 +190,10 @@ static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, con
                                 .items = 1,
                                 .turns = turns_of(s, &p, (uint64_t)MR, (uint64_t)w->K) };
 
-    CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_memory(w->packed), clf_arg_u64(0), clf_arg_u32((uint32_t)M),
-               clf_arg_u32((uint32_t)w->N), clf_arg_u32((uint32_t)w->K), clf_arg_u32((uint32_t)MR),
-               clf_arg_u32(p.across), clf_arg_u32(p.batch), clf_arg_u32(p.block), clf_arg_memory(f->bias),
-               clf_arg_u64(f->bias.offset / sizeof(float)), clf_arg_u32(clf_present(f->bias)),
+    CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_memory(w->packed), clf_arg_u64(first_packed(w)),
+               clf_arg_u32((uint32_t)M), clf_arg_u32((uint32_t)w->N), clf_arg_u32((uint32_t)w->K),
+               clf_arg_u32((uint32_t)MR), clf_arg_u32(p.across), clf_arg_u32(p.batch), clf_arg_u32(p.block),
+               clf_arg_memory(f->bias), clf_arg_u64(f->bias.offset / sizeof(float)), clf_arg_u32(clf_present(f->bias)),
                clf_arg_u32((uint32_t)o->activation), clf_arg_u32(clf_present(o->residual)),
                clf_arg_f32(o->residual_scale), clf_arg_rows(o->residual), clf_arg_rows(y));
 }
@@ -189,5 +203,6 @@ const clf_gemm_provider clf_gemm_panel = {
     .fuses = true,
     .supports = panel_supports,
     .pack = panel_pack,
+    .pack_rows = panel_pack_rows,
     .run = panel_run,
 };

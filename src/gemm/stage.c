@@ -6,9 +6,17 @@
 #include "core/alloc.h"
 #include "core/half.h"
 #include "core/size.h"
+#include "runtime/context.h"
 #include "runtime/op.h"
 
-#define STAGE_BYTES (8U << 20) /* large enough to keep two threads busy, small beside any budget */
+#define STAGE_BYTES (2U << 20)     /* large enough to keep two threads busy, small beside what a call takes */
+#define IN_PLACE_BYTES (32U << 20) /* the same where no memory is wanted for them */
+
+/* Rows that are so many bytes as f32, in whole groups; at least one group. */
+static int64_t rows_of_bytes(uint32_t bytes, int64_t K, int64_t group)
+{
+    return CLF_MAX(1, (int64_t)bytes / (K * (int64_t)sizeof(float)) / group) * group;
+}
 
 /* Rows of one part among those that are staged together: `row` .. `row + count` of the part, `at` .. of the staged. */
 typedef struct piece {
@@ -168,11 +176,59 @@ static clf_status stage_rows(clf_stream *s, const clf_gemm_host *h, int64_t firs
     return status;
 }
 
+/* Rows from `first` on that the device can pack where they lie: of one part, nothing to fold into them, and in whole
+ * groups, except at the end of the weight.  0: none. */
+static int64_t rows_in_place(const clf_context *ctx, const clf_gemm_host *h, const clf_gemm_weight *w, int64_t first,
+                             int64_t group, piece *p)
+{
+    const int64_t rows = CLF_MIN(rows_of_bytes(IN_PLACE_BYTES, w->K, group), w->N - first);
+
+    *p = (piece){ .next = 0 };
+    if (!next_piece(h, first, rows, p) || common_type(h, first, p->count) == CLF_DTYPE_NONE ||
+        !clf_buffer_in_place(ctx, data_of(p, w->K), p->part->layer.weight.dtype))
+        return 0;
+    return first + p->count == w->N ? p->count : p->count / group * group;
+}
+
+/* Packs the first `rows` rows of a piece, row `first` on of the whole, from host memory; returns when that is done. */
+static clf_status pack_in_place(clf_stream *s, const clf_gemm_host *h, const piece *p, int64_t first, int64_t rows,
+                                clf_stage_pack *pack, const clf_gemm_weight *w, clf_error *err)
+{
+    clf_tensor t = clf_tensor_shape(p->part->layer.weight.dtype, CLF_DIMS(rows, w->K));
+    const uint64_t bytes = (uint64_t)(rows * w->K) * clf_dtype_bytes(t.dtype);
+    clf_status status;
+
+    CLF_TRY(clf_buffer_wrap(clf_stream_context(s), data_of(p, w->K), bytes, &t.mem, err));
+    pack(s, t, first, w);
+    status = clf_stream_finish(s, err);
+    clf_buffer_unwrap(t.mem);
+    if (status == CLF_OK)
+        tell_done(h, first, rows, w->K);
+    return status;
+}
+
+static clf_status stage_all(clf_stream *s, const clf_gemm_host *h, int64_t group, clf_stage_pack *pack,
+                            const clf_gemm_weight *w, clf_error *err)
+{
+    const int64_t step = rows_of_bytes(STAGE_BYTES, w->K, group);
+    int64_t rows;
+    piece p;
+
+    for (int64_t first = 0; first < w->N; first += rows) {
+        rows = rows_in_place(clf_stream_context(s), h, w, first, group, &p);
+        if (rows > 0) {
+            CLF_TRY(pack_in_place(s, h, &p, first, rows, pack, w, err));
+        } else {
+            rows = CLF_MIN(step, w->N - first);
+            CLF_TRY(stage_rows(s, h, first, rows, pack, w, err));
+        }
+    }
+    return CLF_OK;
+}
+
 clf_status clf_stage_weight(clf_context *ctx, const clf_gemm_host *host, int64_t group, int64_t packed_elements,
                             clf_stage_pack *pack, clf_gemm_weight *w, clf_error *err)
 {
-    const int64_t row_bytes = w->K * (int64_t)sizeof(float);
-    const int64_t step = CLF_MAX(1, (int64_t)STAGE_BYTES / row_bytes / group) * group;
     clf_stream *s = NULL;
     clf_status status;
 
@@ -180,8 +236,8 @@ clf_status clf_stage_weight(clf_context *ctx, const clf_gemm_host *host, int64_t
     if (!clf_context_has_device(ctx))
         return CLF_OK;
     status = clf_stream_create(ctx, NULL, &s, err);
-    for (int64_t first = 0; first < w->N && status == CLF_OK; first += step)
-        status = stage_rows(s, host, first, CLF_MIN(step, w->N - first), pack, w, err);
+    if (status == CLF_OK)
+        status = stage_all(s, host, group, pack, w, err);
     clf_stream_destroy(s);
     if (status != CLF_OK)
         clf_tensor_free(ctx, &w->packed);

@@ -1,11 +1,12 @@
-/* Weights on their way to the device: a few rows at a time through a staging tensor, so that a file of any size costs a
- * few megabytes of host memory and its mapped pages can go as soon as they are packed. */
+/* Weights on their way to the device, some rows at a time, so that the mapped pages of a file can go as soon as they are
+ * packed.  A CPU device packs them from where they lie; what has to be converted first, or lies on an odd address, and
+ * all rows for other devices pass through a staging tensor of a few megabytes. */
 #ifndef CLF_GEMM_STAGE_H
 #define CLF_GEMM_STAGE_H
 
 #include "gemm/gemm.h"
 
-/* Packs `rows` rows, from row `first` on, that lie in `staged` [rows, K] as f32, f16 or bf16. */
+/* Packs rows `first` on, that lie in `staged` [rows, K] as f32, f16 or bf16.  It only reads them. */
 typedef void clf_stage_pack(clf_stream *s, clf_tensor staged, int64_t first, const clf_gemm_weight *w);
 
 /* Makes w->packed of `packed_elements` elements and feeds every row of the parts to `pack`, in groups whose first row is

@@ -13,6 +13,7 @@
 
 #define CLF_OP "attention"
 #define ITEMS_A_UNIT 4
+#define MOST_FEW 8
 
 typedef struct sizes {
     int64_t B, Q, K, H, Hk, D, E;
@@ -329,14 +330,37 @@ static int64_t row_vectors(const clf_context *ctx, int64_t rows, int64_t heads)
     return best;
 }
 
-static attention_kernel kernel_for(clf_stream *s, sizes n, clf_dtype q, clf_dtype k, clf_dtype v, clf_dtype y)
+/* Rows that the kernel for a few of them takes, 1, 2, 4 or 8; 0: not that kernel, which makes neither weights nor means.
+ * With pocl alone: on Intel's CPU runtime some sums differ in the last bit from those of the other kernel (2026-11), and
+ * its loops are long for llvmpipe. */
+static int64_t few_rows(const clf_stream *s, sizes n, const clf_attention_options *o)
 {
+    const clf_context *ctx = clf_stream_context(s);
+    const int64_t rows = n.H / n.Hk * n.Q;
+
+    if (clf_op_kernels(s) != CLF_KERNELS_SIMD || !ctx->pocl || rows > MOST_FEW ||
+        CLF_MIN(n.D, n.E) < (int64_t)ctx->vector_width || clf_present(o->weights) || o->unseen != CLF_UNSEEN_ZERO)
+        return 0;
+    return rows <= 2 ? rows : rows <= 4 ? 4 : MOST_FEW;
+}
+
+static attention_kernel kernel_for(clf_stream *s, sizes n, const clf_attention_options *o, clf_dtype q, clf_dtype k,
+                                   clf_dtype v, clf_dtype y)
+{
+    const int64_t few = few_rows(s, n, o);
     const int64_t vec = clf_stream_context(s)->vector_width, rows = n.H / n.Hk * n.Q;
     attention_kernel c = { .vectors = 1,
                            .items = 1,
                            .options = clf_options_types("CLF_Q", q, "CLF_K", k, "CLF_V", v, "CLF_Y", y, NULL) };
     const size_t length = strlen(c.options.text);
 
+    if (few != 0) {
+        c.program = "attention_few";
+        c.entry = "clf_attention_few_rows";
+        clf_format(c.options.text + length, sizeof c.options.text - length, " -DCLF_FEW_ROWS=%d", (int)few);
+        c.groups = n.B * n.Hk;
+        return c;
+    }
     if (clf_op_kernels(s) == CLF_KERNELS_SIMD) {
         const int64_t vectors = row_vectors(clf_stream_context(s), rows, n.B * n.Hk);
 
@@ -369,7 +393,7 @@ static void launch(clf_stream *s, clf_tensor q, clf_tensor k, clf_tensor v, cons
                    clf_tensor y)
 {
     const sizes n = sizes_of(q, k, v);
-    const attention_kernel c = kernel_for(s, n, q.dtype, k.dtype, v.dtype, y.dtype);
+    const attention_kernel c = kernel_for(s, n, o, q.dtype, k.dtype, v.dtype, y.dtype);
     const clf_kernel kernel = {
         .program = c.program,
         .entry = c.entry,

@@ -15,7 +15,10 @@
 
 #define CLF_OP "linear"
 
-#define BLOCK_BYTES (32 << 20) /* prepared rows of one block; 2048 rows at in = 4096 */
+/* Prepared rows of one block.  A bound for all; on CPU devices a quarter of the rows, unless these are few, so that what
+ * lies beside a module's largest tensor is small.  2048 rows are 32 MB at in = 4096. */
+#define LEAST_BLOCK_BYTES (512 << 10)
+#define MOST_BLOCK_BYTES (32 << 20)
 
 /* norm_weight or norm_bias. */
 #define REQUIRE_NORM_VECTOR(err, v, name, in, y)                                                                       \
@@ -118,7 +121,7 @@ static void epilogue(clf_stream *s, clf_tensor p, clf_tensor bias, const clf_lin
         .entry = "clf_linear_epilogue",
         .options = options.text,
         .groups = { (uint64_t)clf_row_count(y), clf_div_up(N, CLF_LINEAR_COLUMNS) },
-        .items = 1,
+        .items = clf_op_kernels(s) == CLF_KERNELS_TILE ? CLF_NORM_WG : 1,
     };
 
     CLF_LAUNCH(s, &kernel, clf_arg_rows(p), clf_arg_u32((uint32_t)N), clf_arg_memory(bias),
@@ -155,16 +158,24 @@ static void multiply(clf_stream *s, clf_tensor x, const clf_linear_weight *w, co
     clf_scope_close(s, scope);
 }
 
+/* A provider that does not fuse wants few and large products. */
+static int64_t elements_of_block(const clf_gemm_provider *provider, clf_tensor x)
+{
+    const int64_t f = (int64_t)sizeof(float), quarter = (clf_element_count(x) + 3) / 4;
+
+    return provider->fuses ? CLF_MIN(CLF_MAX(quarter, LEAST_BLOCK_BYTES / f), MOST_BLOCK_BYTES / f)
+                           : MOST_BLOCK_BYTES / f;
+}
+
 /* Rows that must be prepared go in halves until one fits into a block, so that any number takes bounded scratch. */
 static void multiply_blocks(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const clf_linear_options *o,
-                            clf_tensor y)
+                            int64_t block, clf_tensor y)
 {
     int axis = 0;
 
     while (axis < x.rank - 1 && x.dim[axis] == 1)
         axis++;
-    if (ready(w->provider, x, o) || axis == x.rank - 1 ||
-        clf_element_count(x) <= BLOCK_BYTES / (int64_t)sizeof(float)) {
+    if (ready(w->provider, x, o) || axis == x.rank - 1 || clf_element_count(x) <= block) {
         multiply(s, x, w, o, y);
         return;
     }
@@ -175,7 +186,8 @@ static void multiply_blocks(clf_stream *s, clf_tensor x, const clf_linear_weight
 
         if (clf_present(o->residual))
             part.residual = clf_slice(s, o->residual, axis, first, half[i]);
-        multiply_blocks(s, clf_slice(s, x, axis, first, half[i]), w, &part, clf_slice(s, y, axis, first, half[i]));
+        multiply_blocks(s, clf_slice(s, x, axis, first, half[i]), w, &part, block,
+                        clf_slice(s, y, axis, first, half[i]));
     }
 }
 
@@ -194,5 +206,5 @@ void clf_linear(clf_stream *s, clf_tensor x, const clf_linear_weight *w, const c
     }
     if (clf_element_count(y) == 0)
         return;
-    multiply_blocks(s, x, w, &full, y);
+    multiply_blocks(s, x, w, &full, elements_of_block(w->provider, x), y);
 }

@@ -1,11 +1,30 @@
 /* similarity: y[i, j] = scale max over m of <x[i, m], z[j]>.  x [I, M, C], z [J, C], y [I, J]. */
 #include <clfusion/similarity.h>
 
+#include "gemm/gemm.h"
 #include "ops/check.h"
 #include "ops/sweep.h"
 #include "ops/turns.h"
 
 #define CLF_OP "similarity"
+
+/* Rows of z, and of x, that an item of the CPU kernel takes together: ROWS of cl/similarity.cl. */
+#define ROWS UINT64_C(4)
+
+/* Rows of x of its group. */
+#define BLOCK UINT64_C(64)
+
+/* From so many rows of z on they are worth packing: a panel of most CPU devices. */
+#define PRODUCT_ROWS 32
+
+/* Of these at a time: little beside z, enough for every unit. */
+#define PACKED_BYTES (1 << 20)
+
+/* Of all kernels, from the variables of these names. */
+#define SIMILARITY_ARGUMENTS                                                                                           \
+    clf_arg_rows(x), clf_arg_u64((uint64_t)x.dim[1]), clf_arg_rows(z), clf_arg_f32(scale),                             \
+        clf_arg_u64((uint64_t)y.dim[0]), clf_arg_u64((uint64_t)y.dim[1]), clf_arg_u32((uint32_t)x.dim[2]),             \
+        clf_arg_rows(y)
 
 clf_status clf_similarity_check(clf_tensor x, clf_tensor z, float scale, clf_tensor y, clf_error *err)
 {
@@ -26,29 +45,88 @@ clf_status clf_similarity_check(clf_tensor x, clf_tensor z, float scale, clf_ten
     return CLF_OK;
 }
 
+/* The loops of cl/similarity.cl turn so often for a pair, at most; _simd: for ROWS rows of x by ROWS of z, the rest of C
+ * one by one. */
+static uint64_t turns_of_rows(const clf_stream *s, clf_tensor x)
+{
+    const uint64_t row = clf_turns_of_row(s, x.dim[2]);
+
+    return clf_op_kernels(s) == CLF_KERNELS_SIMD ? clf_turns(ROWS + 1, clf_turns(ROWS + 1, row)) : row;
+}
+
+/* CPU devices: ROWS rows of z, and so many of I that the rows of x which a group reads again and again fill a few hundred
+ * KiB, or turn as often as the device allows. */
+static void launch_simd(clf_stream *s, clf_kernel *kernel, clf_tensor x, clf_tensor z, float scale, clf_tensor y)
+{
+    const uint64_t I = (uint64_t)y.dim[0], M = (uint64_t)x.dim[1], turns = turns_of_rows(s, x);
+    const uint64_t most = CLF_MIN(BLOCK, clf_launch_turns(s) / turns * ROWS) / M;
+    const uint64_t block = CLF_MAX(CLF_MAX(most, 1), clf_div_up(I, CLF_GROUPS_MAX));
+
+    kernel->groups[0] = clf_row_groups((int64_t)clf_div_up((uint64_t)y.dim[1], ROWS));
+    kernel->groups[1] = clf_div_up(I, block);
+    kernel->turns = clf_turns_of_rows((int64_t)clf_div_up((uint64_t)y.dim[1], ROWS),
+                                      clf_turns(clf_div_up(CLF_MIN(block, I) * M, ROWS), turns));
+    CLF_LAUNCH(s, kernel, SIMILARITY_ARGUMENTS, clf_arg_u64(block));
+}
+
+/* One row of x for each i, and at least a panel of rows of z: a matrix product.  Whether it is one does not depend on I,
+ * so that a row has the same bits in every batch. */
+static bool is_product(const clf_gemm_provider *provider, clf_tensor x, clf_tensor z, float scale, clf_tensor y)
+{
+    return provider->pack_rows != NULL && x.dtype == CLF_F32 && x.dim[1] == 1 && z.dim[0] >= PRODUCT_ROWS &&
+           scale == 1.0F && clf_is_dense(z) && x.dim[2] <= INT32_MAX && z.dim[0] <= INT32_MAX &&
+           clf_element_count(y) > 0;
+}
+
+static void multiply(clf_stream *s, const clf_gemm_provider *provider, clf_tensor x, clf_tensor z, clf_tensor y)
+{
+    const clf_linear_options options = clf_linear_options_default();
+    const clf_gemm_fusion nothing = { .options = &options };
+    const clf_tensor rows = clf_reshape(s, x, CLF_DIMS(x.dim[0], x.dim[2]));
+    const int64_t panels = PACKED_BYTES / (PRODUCT_ROWS * z.dim[1] * (int64_t)sizeof(float));
+    const int64_t step = PRODUCT_ROWS * CLF_MAX(1, panels);
+
+    for (int64_t first = 0; first < z.dim[0]; first += step) {
+        const int64_t count = CLF_MIN(step, z.dim[0] - first);
+        const clf_scope scope = clf_scope_open(s, NULL, -1);
+        clf_gemm_weight w;
+
+        provider->pack_rows(s, clf_slice(s, z, 0, first, count), &w);
+        provider->run(s, rows, &w, &nothing, clf_slice(s, y, 1, first, count));
+        clf_scope_close(s, scope);
+    }
+}
+
 void clf_similarity(clf_stream *s, clf_tensor x, clf_tensor z, float scale, clf_tensor y)
 {
     if (!clf_op_enter(s) || !clf_op_passed(s, clf_similarity_check(x, z, scale, y, clf_op_error(s))))
         return;
 
+    const clf_gemm_provider *provider = clf_gemm_of(clf_stream_context(s));
+
+    if (is_product(provider, x, z, scale, y)) {
+        multiply(s, provider, x, z, y);
+        return;
+    }
     static const char *const entry[] = {
-        [CLF_KERNELS_SIMD] = "clf_similarity_simd", /* CPUs: a pair a work-item, explicit vectors */
+        [CLF_KERNELS_SIMD] = "clf_similarity_simd",
         [CLF_KERNELS_TILE] = "clf_similarity_tile", /* GPUs: a pair a work-group */
         [CLF_KERNELS_REF] = "clf_similarity_ref",
     };
     const clf_kernel_shape shape = clf_op_kernels(s);
     const clf_options options = clf_options_types("CLF_X", x.dtype, NULL);
-    const clf_kernel kernel = {
+    clf_kernel kernel = {
         .program = CLF_OP,
         .entry = entry[shape],
         .options = options.text,
         .groups = { clf_row_groups(y.dim[1]), clf_row_groups(y.dim[0]) },
         .items = shape == CLF_KERNELS_TILE ? CLF_NORM_WG : 1,
-        .turns = clf_turns_of_rows(
-            y.dim[0], clf_turns_of_rows(y.dim[1], clf_turns((uint64_t)x.dim[1], clf_turns_of_row(s, x.dim[2])))),
+        .turns = clf_turns_of_rows(y.dim[0],
+                                   clf_turns_of_rows(y.dim[1], clf_turns((uint64_t)x.dim[1], turns_of_rows(s, x)))),
     };
 
-    CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_u64((uint64_t)x.dim[1]), clf_arg_rows(z), clf_arg_f32(scale),
-               clf_arg_u64((uint64_t)y.dim[0]), clf_arg_u64((uint64_t)y.dim[1]), clf_arg_u32((uint32_t)x.dim[2]),
-               clf_arg_rows(y));
+    if (shape == CLF_KERNELS_SIMD)
+        launch_simd(s, &kernel, x, z, scale, y);
+    else
+        CLF_LAUNCH(s, &kernel, SIMILARITY_ARGUMENTS);
 }

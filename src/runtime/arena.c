@@ -5,8 +5,8 @@
 #include "core/alloc.h"
 #include "runtime/stream.h"
 
-#define ALIGNMENT 256U         /* bytes: a multiple of what any device wants for vectors */
-#define BLOCK_BYTES (1U << 20) /* small requests share blocks of this size */
+#define ALIGNMENT 256U           /* bytes: a multiple of what any device wants for vectors */
+#define BLOCK_BYTES (256U << 10) /* small requests share blocks of this size */
 
 void clf_arena_release(clf_stream *s)
 {

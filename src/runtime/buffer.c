@@ -62,6 +62,12 @@ clf_status clf_buffer_wrap(clf_context *ctx, const void *host, uint64_t bytes, c
     return CLF_OK;
 }
 
+bool clf_buffer_in_place(const clf_context *ctx, const void *host, clf_dtype dtype)
+{
+    return ctx->info.kind == CLF_DEVICE_CPU && ctx->info.unified_memory &&
+           (uintptr_t)host % clf_dtype_bytes(dtype) == 0;
+}
+
 void clf_buffer_unwrap(cl_mem mem)
 {
     if (mem != NULL)

@@ -13,7 +13,7 @@
     X(GetPlatformIDs) X(GetPlatformInfo) X(GetDeviceIDs) X(GetDeviceInfo)                     \
     X(CreateContext) X(RetainContext) X(ReleaseContext) X(GetContextInfo)                     \
     X(CreateCommandQueue) X(RetainCommandQueue) X(ReleaseCommandQueue) X(GetCommandQueueInfo) \
-    X(CreateBuffer) X(ReleaseMemObject) X(GetMemObjectInfo)                                   \
+    X(CreateBuffer) X(CreateSubBuffer) X(ReleaseMemObject) X(GetMemObjectInfo)                \
     X(CreateProgramWithSource) X(CreateProgramWithBinary) X(BuildProgram) X(ReleaseProgram)   \
     X(GetProgramInfo) X(GetProgramBuildInfo)                                                  \
     X(CreateKernel) X(ReleaseKernel) X(SetKernelArg) X(GetKernelWorkGroupInfo)                \

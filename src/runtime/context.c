@@ -55,6 +55,13 @@ static clf_status choose_kernels(clf_context *ctx, clf_kernel_shape wanted, clf_
     return CLF_OK;
 }
 
+/* Whether CLF_FETCH of clf_math.h is clang's builtin: prefetch() is no instruction on these. */
+static bool fetches_by_builtin(const clf_context *ctx)
+{
+    return ctx->pocl ||
+           (ctx->info.kind == CLF_DEVICE_CPU && clf_text_contains(ctx->info.platform_name, "Intel(R) OpenCL"));
+}
+
 /* What the device is, as far as kernels care. */
 static void describe(clf_context *ctx, const clf_device *device)
 {
@@ -65,7 +72,7 @@ static void describe(clf_context *ctx, const clf_device *device)
     ctx->emulated_fma = clf_text_contains(ctx->info.name, "llvmpipe");
     ctx->vector_width = ctx->info.float_width >= 16 ? 16 : ctx->info.float_width == 8 ? 8 : 4;
     clf_format(ctx->options, sizeof ctx->options, "-cl-std=CL1.2 -DCLF_VEC=%u%s%s", (unsigned)ctx->vector_width,
-               ctx->emulated_fma ? " -DCLF_USE_MAD" : "", ctx->pocl ? " -DCLF_POCL" : "");
+               ctx->emulated_fma ? " -DCLF_USE_MAD" : "", fetches_by_builtin(ctx) ? " -DCLF_FETCH_BUILTIN" : "");
 }
 
 static clf_status pick_device(const clf_context_desc *desc, clf_device *device, clf_error *err)

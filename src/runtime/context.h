@@ -48,6 +48,9 @@ void clf_buffer_release(clf_context *ctx, cl_mem mem, uint64_t bytes); /* as cre
 clf_status clf_buffer_wrap(clf_context *ctx, const void *host, uint64_t bytes, cl_mem *mem, clf_error *err);
 void clf_buffer_unwrap(cl_mem mem); /* takes NULL; commands in flight keep it */
 
+/* Kernels read `host`, elements of `dtype`, where it lies once it is wrapped: a CPU device, and no odd address. */
+bool clf_buffer_in_place(const clf_context *ctx, const void *host, clf_dtype dtype);
+
 #define CLF_DUMMY_BYTES 256U /* of the buffer that absent tensors show */
 
 /* A built program: the embedded source `name` with `options`.  Built once, by the first thread that asks; another that

@@ -9,6 +9,9 @@
 #include "core/size.h"
 #include "core/text.h"
 
+/* A CPU's last cache has at least so much, or close to it. */
+#define CPU_CACHE_BYTES (UINT64_C(16) << 20)
+
 /* A text property, always terminated; empty when the driver refuses. */
 static void device_text(cl_device_id id, cl_device_info what, char *text, size_t bytes)
 {
@@ -119,6 +122,8 @@ clf_status clf_device_describe(cl_platform_id platform, cl_device_id id, clf_dev
     d->allocation_bytes = device_number(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof(cl_ulong));
     d->local_bytes = device_number(id, CL_DEVICE_LOCAL_MEM_SIZE, sizeof(cl_ulong));
     d->cache_bytes = device_number(id, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, sizeof(cl_ulong));
+    if (d->kind == CLF_DEVICE_CPU) /* Intel's CPU runtime tells the second-level cache (2026.22, 2026-11) */
+        d->cache_bytes = CLF_MAX(d->cache_bytes, CPU_CACHE_BYTES);
     d->work_group_limit = device_number(id, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof(size_t));
     d->float_width = (uint32_t)device_number(id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof(cl_uint));
     d->unified_memory = device_number(id, CL_DEVICE_HOST_UNIFIED_MEMORY, sizeof(cl_bool)) != 0;

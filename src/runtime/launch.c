@@ -195,6 +195,9 @@ static clf_status launch(clf_stream *s, const clf_kernel *k, const clf_arg *args
            clf_cl()->EnqueueNDRangeKernel(s->queue, kernel.cl, 2, NULL, global, local, 0, NULL,
                                           clf_stream_event_slot(s, &event)),
            "%s: clEnqueueNDRangeKernel of %zu x %zu by %zu", k->entry, global[0], global[1], local[0]);
+    s->launches++;
+    for (size_t i = 0; i < count; i++)
+        clf_stream_operand(s, args[i].tensor);
     clf_stream_enqueued(s, k->entry, event);
     return CLF_OK;
 }

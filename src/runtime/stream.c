@@ -152,6 +152,19 @@ clf_context *clf_stream_context(const clf_stream *s)
     return s->ctx;
 }
 
+uint64_t clf_stream_launches(const clf_stream *s, uint64_t *operand_bytes)
+{
+    if (operand_bytes != NULL)
+        *operand_bytes = s->operand_bytes;
+    return s->launches;
+}
+
+void clf_stream_operand(clf_stream *s, clf_tensor t)
+{
+    if (clf_present(t))
+        s->operand_bytes += (uint64_t)clf_element_count(t) * clf_dtype_bytes(t.dtype);
+}
+
 bool clf_op_enter(clf_stream *s)
 {
     if (s->error.status == CLF_OK && atomic_load(&s->ctx->lost))

@@ -33,8 +33,9 @@ struct clf_stream {
     cl_command_queue queue;
     bool profiling, finish_each;
     bool error_read;
-    bool pending;    /* something was enqueued since the last wait */
-    clf_error error; /* status CLF_OK: none */
+    bool pending;                     /* something was enqueued since the last wait */
+    uint64_t launches, operand_bytes; /* since the creation; a provider's product is one launch */
+    clf_error error;                  /* status CLF_OK: none */
 
     char path[CLF_STREAM_PATH]; /* scopes, as "perceiver/layers[3]/" */
     uint32_t path_length;
@@ -59,6 +60,9 @@ struct clf_stream {
 /* For a command of its own (a provider's): the event to pass, NULL without profiling; then what became of it. */
 cl_event *clf_stream_event_slot(clf_stream *s, cl_event *event);
 void clf_stream_enqueued(clf_stream *s, const char *name, cl_event event);
+
+/* Counts an operand of a kernel that is enqueued; absent ones have no bytes. */
+void clf_stream_operand(clf_stream *s, clf_tensor t);
 
 /* Records an OpenCL failure on the stream: "path what: NAME (code)". */
 void clf_stream_cl_fail(clf_stream *s, const char *file, int line, cl_int code, const char *what);

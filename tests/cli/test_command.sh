@@ -455,7 +455,7 @@ timing() {
     out=$work/out
     mkdir -p "$out"
     accepts "repeat" run "$llava" --input "vision=$llava/in_vision.npy" --output "tokens=$out/t.npy" --repeat 3
-    for text in first_call_ms minimum_ms median_ms gflops peak_device_bytes; do
+    for text in first_call_ms minimum_ms median_ms gflops launches peak_device_bytes; do
         shows "repeat prints $text" "$text"
     done
     check "repeat writes the right result" same_values "$out/t.npy" "$llava/out_tokens.npy" 2e-5
@@ -464,6 +464,9 @@ timing() {
     check "repeat --json is JSON" is_json "$work/stdout"
     check "the profile is JSON" is_json "$out/p.json"
     check "the profile has kernels" grep -q '"ph": "X"' "$out/p.json"
+    kernels=$(grep '"ph": "X"' "$out/p.json" | grep -vc '"name": "\(upload\|download\)"')
+    check "calls launch alike" test "$kernels" -gt 0 -a $((kernels % 4)) -eq 0
+    shows "the launches of a call are a quarter of the profile's kernels" "\"launches\": $((kernels / 4)),"
     check "no temporary file is left" no_leftovers "$out" t.npy p.json
     accepts "a name that JSON must escape" run "$llava" --input "vision=$llava/in_vision.npy" \
         --output "tokens=$out/a\"b\\c	d.npy" --json
@@ -679,6 +682,8 @@ suite() {
     accepts "one case as JSON" bench linear.qformer --repeat 3 --json
     check "bench --json is JSON" is_json "$work/stdout"
     shows "bench measures the peak" '"peak_fma_gflops"'
+    check "bench counts launches" grep -q '"launches": [1-9]' "$work/stdout"
+    check "bench tells processor time" grep -q '"cpu_ms": 0*[.0]*[1-9]' "$work/stdout"
     refuses "an unknown case" 1 "no_such_case" bench no_such_case
     mkdir -p "$work/out"
     accepts "selftest takes the common options" selftest --repeat 2 --family llava --set a=b \

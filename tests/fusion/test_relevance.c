@@ -278,6 +278,26 @@ static void a_picture_of_one_pixel_has_a_map(void **state)
     clf_relevance_destroy(m);
 }
 
+/* Until 0.1.0 the check passed them, and one map was written over another. */
+static void outputs_that_overlap_are_refused(void **state)
+{
+    clf_test *t = *state;
+    clf_relevance_desc d = rc_small(t);
+    clf_relevance *m = rc_create(t, &d);
+    clf_relevance_call c = rc_call(t, CLF_F32);
+    clf_error err = { 0 };
+
+    assert_int_equal(clf_relevance_check(m, &c, &err), CLF_OK);
+    c.perspectival = c.information;
+    assert_int_equal(clf_relevance_check(m, &c, &err), CLF_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "perspectival overlaps information; want apart"));
+    c = rc_call(t, CLF_F32);
+    c.weights = clf_tensor_at(c.query.mem, c.query.offset, CLF_F32, CLF_DIMS(RC_B, 3));
+    clf_relevance_forward(t->stream, m, &c);
+    clf_test_expect_error(t, CLF_INVALID_ARGUMENT, "weights overlaps query; want apart");
+    clf_relevance_destroy(m);
+}
+
 static void no_pictures_are_no_work(void **state)
 {
     clf_test *t = *state;
@@ -469,6 +489,7 @@ int main(void)
         CLF_TEST(blocks_of_features_do_not_show),
         CLF_TEST(equal_cells_are_taken_from_the_first_on),
         CLF_TEST(a_picture_of_one_pixel_has_a_map),
+        CLF_TEST(outputs_that_overlap_are_refused),
         CLF_TEST(no_pictures_are_no_work),
         CLF_TEST(repeated_calls_allocate_nothing),
         CLF_TEST(an_error_at_any_call_is_reported_once),

@@ -1,8 +1,9 @@
 /* What only providers promise: both give the same results, CLBlast on both of its paths, two threads at once from the
- * first call on, and a second call that allocates and compiles nothing. */
+ * first call on, a second call that allocates and compiles nothing, and CLBlast's launches for a product. */
 #include <dlfcn.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "gemm/blast_table.h"
@@ -317,6 +318,7 @@ static void steady(void **state, clf_gemm_choice gemm, size_t threshold)
                 .x = random_floats(t, (size_t)(M * K)),
                 .y = clf_test_memory(t, (size_t)(M * N) * sizeof(float)) };
     clf_shim_counts before, after;
+    uint64_t launches;
     long buffers = 0, builds = 0, later_buffers = 0, later_builds = 0;
 
     if (ctx == NULL || (gemm == CLF_GEMM_CLBLAST && (clf_test_small_only(t) || !clblast_counts(&buffers, &builds)))) {
@@ -331,6 +333,7 @@ static void steady(void **state, clf_gemm_choice gemm, size_t threshold)
     assert_int_equal(clf_stream_create(ctx, NULL, &l.stream, NULL), CLF_OK);
     run_layer(&l);
     before = clf_shims_count();
+    launches = clf_stream_launches(l.stream, NULL);
     clblast_counts(&buffers, &builds);
     if (gemm == CLF_GEMM_CLBLAST)
         assert_true(builds > 0); /* the shim does see CLBlast */
@@ -343,6 +346,9 @@ static void steady(void **state, clf_gemm_choice gemm, size_t threshold)
     assert_int_equal(after.programs_built, before.programs_built);
     assert_int_equal(after.kernels, before.kernels);
     assert_int_equal(after.allocated, before.allocated);
+    /* our kernels, and one for each product that CLBlast computes past the shims */
+    assert_int_equal(clf_stream_launches(l.stream, NULL) - launches,
+                     after.launched - before.launched + (gemm == CLF_GEMM_CLBLAST ? 2 : 0));
     assert_int_equal(later_buffers, buffers);
     assert_int_equal(later_builds, builds);
     clf_stream_destroy(l.stream);
@@ -365,6 +371,95 @@ static void a_second_indirect_clblast_call_allocates_and_compiles_nothing(void *
     steady(state, CLF_GEMM_CLBLAST, INDIRECT);
 }
 
+/* CLBlast's launches since the program began, of which ours are none; only with the preloaded library. */
+static long clblast_launches(void)
+{
+    const atomic_long *launches = dlsym(RTLD_DEFAULT, "clf_preload_launches");
+
+    return launches != NULL ? atomic_load(launches) : -1;
+}
+
+/* Tiles of 32 x 32, tiled by the group alone (gemmk 0) or by the registers of an item too (1): CLBlast's kernels want
+ * their operands turned in different ways. */
+static void choose_kernel(clf_context *blast, size_t gemmk)
+{
+    static const char *names[] = { "GEMMK", "KREG", "KWG", "KWI", "MDIMA", "MDIMC", "MWG", "NDIMB",
+                                   "NDIMC", "NWG",  "SA",  "SB",  "STRM",  "STRN",  "VWM", "VWN" };
+    const size_t flat[] = { 0, 1, 16, 2, 8, 8, 32, 8, 8, 32, 0, 0, 0, 0, 2, 2 };
+    const size_t registers[] = { 1, 2, 1, 1, 8, 8, 32, 8, 8, 32, 0, 0, 0, 0, 2, 2 };
+
+    assert_int_equal(clf_blast()->OverrideParameters(blast->device, "Xgemm", CLF_BLAST_SINGLE, CLF_COUNT(names), names,
+                                                     gemmk == 0 ? flat : registers),
+                     0);
+}
+
+/* Launches of one product with a weight as PyTorch keeps it, [N, K], in the better of both phrases. */
+static long launches_of_turned_weight(clf_context *blast, size_t M, size_t N, size_t K, size_t gemmk)
+{
+    enum { ROW_MAJOR = 101, TRANSPOSED = 112 };
+    const size_t floats[] = { M * K, N * K, M * N, 8 * (M + N + K) * (M + N + K) };
+    cl_int code;
+    cl_command_queue queue = clf_cl()->CreateCommandQueue(blast->cl, blast->device, 0, &code);
+    cl_mem b[4];
+    const long before = clblast_launches();
+
+    for (size_t i = 0; i < CLF_COUNT(b); i++)
+        b[i] = clf_cl()->CreateBuffer(blast->cl, 0, floats[i] * sizeof(float), NULL, &code);
+    code = gemmk == 0
+               ? clf_blast()->SgemmWithTempBuffer(CLF_BLAST_COLUMN_MAJOR, TRANSPOSED, CLF_BLAST_TRANSPOSE_NO, N, M, K,
+                                                  1.0F, b[1], 0, K, b[0], 0, K, 0.0F, b[2], 0, N, &queue, NULL, b[3])
+               : clf_blast()->SgemmWithTempBuffer(ROW_MAJOR, CLF_BLAST_TRANSPOSE_NO, TRANSPOSED, M, N, K, 1.0F, b[0], 0,
+                                                  K, b[1], 0, K, 0.0F, b[2], 0, N, &queue, NULL, b[3]);
+    assert_int_equal(code, 0);
+    clf_cl()->Finish(queue);
+    for (size_t i = 0; i < CLF_COUNT(b); i++)
+        clf_cl()->ReleaseMemObject(b[i]);
+    clf_cl()->ReleaseCommandQueue(queue);
+    return clblast_launches() - before;
+}
+
+/* The weight is never turned, the result neither; the activation only where CLBlast's kernel wants it.  Rows that are no
+ * whole tiles cost a copy of the result, and of the activation where that is not turned anyway. */
+static void our_weights_save_clblast_launches(void **state)
+{
+    static const struct {
+        size_t gemmk;
+        int64_t M;
+        long ours, turned;
+    } cases[] = { { 0, 64, 2, 3 }, { 0, 70, 3, 4 }, { 1, 64, 1, 2 }, { 1, 70, 3, 4 } };
+    clf_test *t = *state;
+    clf_context *panel = context_with(CLF_GEMM_PANEL), *blast = context_with(CLF_GEMM_CLBLAST);
+    const int64_t N = 96, K = 64;
+
+    if (blast == NULL || clblast_launches() < 0 || clf_test_small_only(t)) {
+        clf_context_destroy(panel);
+        clf_context_destroy(blast);
+        clf_test_skip("wants CLBlast, the preloaded library, and a device that affords its kernels");
+    }
+    choose_path(blast, INDIRECT);
+    for (size_t i = 0; i < CLF_COUNT(cases); i++) {
+        const int64_t M = cases[i].M;
+        const float *weight = random_floats(t, (size_t)(N * K)), *x = random_floats(t, (size_t)(M * K));
+        layer a = { .M = M, .N = N, .K = K, .x = x, .y = clf_test_memory(t, (size_t)(M * N) * sizeof(float)) }, b = a;
+        long ours, turned;
+
+        b.y = clf_test_memory(t, (size_t)(M * N) * sizeof(float));
+        choose_kernel(blast, cases[i].gemmk);
+        run_in(panel, weight, &a);
+        ours = clblast_launches();
+        run_in(blast, weight, &b);
+        ours = clblast_launches() - ours;
+        turned = launches_of_turned_weight(blast, (size_t)M, (size_t)N, (size_t)K, cases[i].gemmk);
+        print_message("             %d rows, GEMMK %zu: %ld launches of CLBlast, %ld with a weight [out, in]\n", (int)M,
+                      cases[i].gemmk, ours, turned);
+        assert_agree(&a, &b, weight);
+        assert_int_equal(ours, cases[i].ours);
+        assert_int_equal(turned, cases[i].turned);
+    }
+    clf_context_destroy(panel);
+    clf_context_destroy(blast);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +472,7 @@ int main(void)
         CLF_TEST(clblast_is_right_on_its_direct_and_its_indirect_path),
         CLF_TEST(a_second_direct_clblast_call_allocates_and_compiles_nothing),
         CLF_TEST(a_second_indirect_clblast_call_allocates_and_compiles_nothing),
+        CLF_TEST(our_weights_save_clblast_launches),
     };
     return CLF_TEST_MAIN(tests);
 }

@@ -52,6 +52,30 @@ static void agrees_with_double_precision(void **state)
             one_size(*state, clf_ops_types[d], rows[i % CLF_COUNT(rows)], widths[i / CLF_COUNT(rows)]);
 }
 
+/* What a matrix product computes where the provider packs rows of a call, and the same without: scale decides. */
+static void many_rows_agree_too(void **state)
+{
+    static const int64_t sizes[][3] = { { 1, 32, 64 }, { 7, 70, 37 }, { 65, 129, 48 }, { 9, 33, 1 } };
+    clf_test *t = *state;
+
+    for (size_t i = 0; i < 2 * CLF_COUNT(sizes); i++) {
+        const int64_t *n = sizes[i / 2];
+        const float scale = i % 2 == 0 ? 1.0F : -0.5F;
+        const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(n[0], 1, n[2]));
+        const clf_tensor z = clf_test_normal(t, CLF_F32, CLF_DIMS(n[1], n[2]));
+        const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(n[0], n[1])), first = clf_slice(t->stream, x, 0, 0, 1);
+        const clf_tensor alone = clf_test_empty(t, CLF_F32, CLF_DIMS(1, n[1]));
+        const clf_expected want = reference(t, x, z, scale, y);
+
+        clf_similarity(t->stream, x, z, scale, y);
+        clf_test_within(t, y, want.value, want.bound);
+        clf_similarity(t->stream, first, z, scale, alone);
+        clf_test_same_bits(t, clf_slice(t->stream, y, 0, 0, 1), alone);
+        clf_test_check_guards(t);
+        clf_test_release_all(t);
+    }
+}
+
 static void views_are_read_and_written_in_place(void **state)
 {
     clf_test *t = *state;
@@ -116,8 +140,11 @@ static void names_what_does_not_fit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CLF_TEST(agrees_with_double_precision),   CLF_TEST(views_are_read_and_written_in_place),
-        CLF_TEST(nan_is_not_lost_in_the_maximum), CLF_TEST(no_pairs_are_a_success),
+        CLF_TEST(agrees_with_double_precision),
+        CLF_TEST(many_rows_agree_too),
+        CLF_TEST(views_are_read_and_written_in_place),
+        CLF_TEST(nan_is_not_lost_in_the_maximum),
+        CLF_TEST(no_pairs_are_a_success),
         CLF_TEST(names_what_does_not_fit),
     };
 

@@ -273,6 +273,43 @@ static void a_profile_names_the_kernels_in_order(void **state)
     clf_stream_destroy(s);
 }
 
+/* Of these calls four reach the device as kernels, one of them on another stream. */
+static void launches_are_what_the_device_was_given(void **state)
+{
+    clf_test *t = *state;
+    const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(8, 64)), y = clf_test_empty(t, CLF_F32, CLF_DIMS(8, 64));
+    const clf_tensor none = clf_test_normal(t, CLF_F32, CLF_DIMS(0, 64)),
+                     other = clf_test_empty(t, CLF_F32, CLF_DIMS(9));
+    uint64_t bytes_before, bytes;
+    const uint64_t before = clf_stream_launches(t->stream, &bytes_before);
+    const long given = clf_shims_count().launched;
+    float *host = clf_test_memory(t, 8 * 64 * sizeof *host);
+    clf_stream *s = NULL;
+
+    assert_int_equal(clf_stream_create(t->ctx, NULL, &s, NULL), CLF_OK);
+    assert_int_equal(clf_stream_launches(s, NULL), 0);
+    clf_scale(t->stream, x, 2.0F, y);
+    clf_scale(s, x, 2.0F, y);
+    clf_scale(t->stream, none, 2.0F, none); /* nothing to do */
+    clf_download(t->stream, y, host);       /* a transfer */
+    clf_scale(t->stream, x, 3.0F, y);
+    clf_copy(t->stream, x, y);
+    assert_int_equal(clf_shims_count().launched - given, 4);
+    assert_int_equal(clf_stream_launches(t->stream, &bytes) - before, 3);
+    assert_int_equal(bytes - bytes_before, 3 * 2 * 8 * 64 * sizeof *host);
+    assert_int_equal(clf_stream_launches(s, NULL), 1);
+    clf_shims_fail_named("clEnqueueNDRangeKernel", CL_OUT_OF_RESOURCES);
+    clf_scale(t->stream, x, 2.0F, y);
+    clf_shims_fail_named(NULL, 0);
+    clf_test_expect_error(t, CLF_DEVICE_ERROR, "clEnqueueNDRangeKernel");
+    clf_scale(t->stream, x, 2.0F, other);
+    clf_scale(t->stream, x, 2.0F, y); /* after an error: not given */
+    clf_test_expect_error(t, CLF_INVALID_ARGUMENT, "scale");
+    assert_int_equal(clf_stream_launches(t->stream, &bytes) - before, 3);
+    assert_int_equal(bytes - bytes_before, 3 * 2 * 8 * 64 * sizeof *host);
+    clf_stream_destroy(s);
+}
+
 /* A program that has its own OpenCL: context, queue, buffer with offset, wait event and completion event. */
 static void a_borrowed_context_works_in_the_caller_s_queue(void **state)
 {
@@ -407,6 +444,7 @@ int main(void)
         CLF_TEST(a_tensor_of_no_elements_has_no_memory_and_is_fine),
         CLF_TEST(a_copied_upload_needs_its_memory_no_longer),
         CLF_TEST(a_profile_names_the_kernels_in_order),
+        CLF_TEST(launches_are_what_the_device_was_given),
         CLF_TEST(a_borrowed_context_works_in_the_caller_s_queue),
         CLF_TEST(borrowed_objects_that_do_not_fit_are_refused),
         CLF_TEST(an_unread_error_goes_to_the_log_at_the_end),
