@@ -1,56 +1,15 @@
-"""The cases of compare.py: the reference module of each, its inputs, and what clfusion needs to build the same."""
+"""The cases of compare.py by name, and its suite."""
+import sys
+
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-import clf
-
-
-class Case:
-    """One module on one set of inputs.
-
-    inputs    name of clfusion's input -> array, in the order of the module's forward
-    names     state-dict name -> tensor name of the checkpoint; a text is put before every name
-    extra     inputs that only clfusion needs, ids for instance
-    connect   makes clfusion's side when it is not a connector: library, case, storage -> runner
-    bytes     weights and keys that one call must read, where that is what bounds it
-    """
-
-    def __init__(self, module, inputs, config, names, family=None, output="tokens", extra=None, connect=None,
-                 bytes_read=None):
-        self.module, self.inputs, self.config, self.names = module.eval(), inputs, config, names
-        self.family, self.output, self.extra, self.connect = family, output, extra or {}, connect
-        self.bytes_read = bytes_read
-
-    def arguments(self, dtype=torch.float32):
-        return tuple(torch.from_numpy(array).to(dtype) for array in self.inputs.values())
-
-    def weights(self):
-        state = self.module.state_dict()
-        if isinstance(self.names, str):
-            return {self.names + name: value.numpy() for name, value in state.items()}
-        return {self.names[name]: value.numpy() for name, value in state.items()}
-
-    def shape(self):
-        return list(next(iter(self.inputs.values())).shape)
-
-
-def values(*shape, seed=1):
-    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
-
-
-def vary(module):
-    """Norms, gates and queries away from the ones and zeros they start with: a wrong branch would pass."""
-    with torch.no_grad():
-        for parameter in module.parameters():
-            if parameter.numel() == 1:
-                parameter.fill_(0.8)
-            elif torch.all(parameter == 1):
-                parameter.add_(torch.randn_like(parameter), alpha=0.1)
-            elif torch.all(parameter == 0):
-                parameter.add_(torch.randn_like(parameter), alpha=0.5)
-    return module
+import clf_modules
+from case import Case, TopKCase, values, vary
+from cases_attention import (idefics2_perceiver, mllama_cross, openflamingo_gated, openflamingo_perceiver,
+                             post_norm_fusion, qformer)
+from cores import ROOT
 
 
 # ---- projectors ---------------------------------------------------------------------------------------------------
@@ -58,6 +17,11 @@ def vary(module):
 def linear(tokens, width, out, config, name, family=None):
     return Case(nn.Linear(width, out), {"vision": values(1, tokens, width)}, config,
                 {"weight": name + ".weight", "bias": name + ".bias"}, family)
+
+
+def llava_1_0():
+    return linear(576, 1024, 4096, {"model_type": "llava_llama", "mm_projector_type": "linear", "mm_hidden_size": 1024,
+                                    "hidden_size": 4096}, "model.mm_projector", "llava_original")
 
 
 def mlp_names(prefix, first, second, norm=None):
@@ -70,237 +34,204 @@ def llava_1_5(hidden):
     return Case(nn.Sequential(nn.Linear(1024, hidden), nn.GELU(), nn.Linear(hidden, hidden)),
                 {"vision": values(1, 576, 1024)},
                 {"model_type": "llava", "vision_config": {"hidden_size": 1024}, "text_config": {"hidden_size": hidden},
-                 "projector_hidden_act": "gelu"}, mlp_names("multi_modal_projector", 0, 2))
+                 "projector_hidden_act": "gelu"}, mlp_names("multi_modal_projector", 0, 2), goal=0.85)
 
 
-def vipllava():
-    return Case(nn.Sequential(nn.LayerNorm(5120), nn.Linear(5120, 4096), nn.GELU(), nn.Linear(4096, 4096)),
-                {"vision": values(1, 576, 5120)},
-                {"model_type": "vipllava", "vision_config": {"hidden_size": 1024}, "text_config": {"hidden_size": 4096},
-                 "vision_feature_layers": [-2, -5, -8, -11, 6], "projector_hidden_act": "gelu"},
+def norm_mlp(tokens, width, hidden, layers):
+    """ViP-LLaVA's projector: `layers` of the tower side by side, a norm over all of them, the MLP."""
+    module = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden))
+    return Case(vary(module), {"vision": values(1, tokens, width)},
+                {"model_type": "vipllava", "vision_config": {"hidden_size": width // len(layers)},
+                 "text_config": {"hidden_size": hidden}, "vision_feature_layers": layers,
+                 "projector_hidden_act": "gelu"},
                 mlp_names("multi_modal_projector", 1, 3, "projector_layernorm"))
 
 
-# ---- attention ----------------------------------------------------------------------------------------------------
+class PatchMerger(nn.Module):
+    """Qwen2-VL's: each token normalised, four side by side, an MLP; names as in its checkpoint."""
 
-def split(x, heads):
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def join(x):
-    return x.transpose(1, 2).flatten(2)
-
-
-class QFormer(nn.Module):
-    """BLIP-2's, with the class of transformers; state-dict names are those of the hub's files."""
-
-    def __init__(self):
+    def __init__(self, width, out):
         super().__init__()
-        from transformers.models.blip_2 import modeling_blip_2 as blip2
-        config = blip2.Blip2QFormerConfig()
-        config._attn_implementation = "sdpa"
-        self.query_tokens = nn.Parameter(torch.zeros(1, 32, config.hidden_size))
-        self.qformer = blip2.Blip2QFormerModel(config)
-        self.language_projection = nn.Linear(config.hidden_size, 2560)
+        self.ln_q = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = nn.Sequential(nn.Linear(4 * width, 4 * width), nn.GELU(), nn.Linear(4 * width, out))
 
     def forward(self, vision):
-        queries = self.query_tokens.expand(vision.shape[0], -1, -1)
-        hidden = self.qformer(query_embeds=queries, encoder_hidden_states=vision, return_dict=True).last_hidden_state
-        return self.language_projection(hidden)
+        return self.mlp(self.ln_q(vision).reshape(vision.shape[0], -1, 4 * vision.shape[2]))
 
 
-def qformer(batch):
-    # What config.json of blip2-opt-2.7b says, where it matters here.
-    config = {"model_type": "blip-2", "num_query_tokens": 32, "vision_config": {"hidden_size": 1408},
-              "qformer_config": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
-                                 "intermediate_size": 3072, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
-                                 "cross_attention_frequency": 2, "encoder_hidden_size": 1408},
-              "text_config": {"hidden_size": 2560}}
-    return Case(vary(QFormer()), {"vision": values(batch, 257, 1408)}, config, "")
-
-
-def feed_forward(dim):
-    return nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 4 * dim, bias=False), nn.GELU(),
-                         nn.Linear(4 * dim, dim, bias=False))
-
-
-class PerceiverAttention(nn.Module):
-    """Latents look at the picture and at themselves; 8 heads of 64."""
-
-    def __init__(self, dim):
-        super().__init__()
-        self.norm_media, self.norm_latents = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.to_q = nn.Linear(dim, 512, bias=False)
-        self.to_kv = nn.Linear(dim, 1024, bias=False)
-        self.to_out = nn.Linear(512, dim, bias=False)
-
-    def forward(self, media, latents):
-        latents = self.norm_latents(latents)
-        k, v = self.to_kv(torch.cat((self.norm_media(media), latents), dim=1)).chunk(2, dim=-1)
-        y = F.scaled_dot_product_attention(split(self.to_q(latents), 8), split(k, 8), split(v, 8))
-        return self.to_out(join(y))
-
-
-class Perceiver(nn.Module):
-    """OpenFlamingo's resampler, names as in its checkpoint."""
-
-    def __init__(self, dim=1024, depth=6, latents=64):
-        super().__init__()
-        self.latents = nn.Parameter(torch.randn(latents, dim))
-        self.layers = nn.ModuleList(nn.ModuleList((PerceiverAttention(dim), feed_forward(dim))) for _ in range(depth))
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, vision):
-        x = self.latents.expand(vision.shape[0], -1, -1)
-        for attention, ff in self.layers:
-            x = x + attention(vision, x)
-            x = x + ff(x)
-        return self.norm(x)
-
-
-OPENFLAMINGO = {"model_type": "openflamingo", "heads": 8, "dim_head": 64, "only_attend_immediate_media": True,
-                "media_token_id": 7}
-
-
-def openflamingo_perceiver():
-    return Case(vary(Perceiver()), {"vision": values(1, 256, 1024)}, OPENFLAMINGO, "perceiver.")
-
-
-class MediaAttention(nn.Module):
-    def __init__(self, dim, media_dim):
-        super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.to_q = nn.Linear(dim, 512, bias=False)
-        self.to_kv = nn.Linear(media_dim, 1024, bias=False)
-        self.to_out = nn.Linear(512, dim, bias=False)
-
-    def forward(self, text, media):
-        k, v = self.to_kv(media).chunk(2, dim=-1)
-        y = F.scaled_dot_product_attention(split(self.to_q(self.norm(text)), 8), split(k, 8), split(v, 8))
-        return self.to_out(join(y))
-
-
-class GatedBlock(nn.Module):
-    """OpenFlamingo's block with one picture that every text position sees: peers need no mask."""
-
-    def __init__(self, dim, media_dim):
-        super().__init__()
-        self.attn, self.ff = MediaAttention(dim, media_dim), feed_forward(dim)
-        self.attn_gate, self.ff_gate = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
-
-    def forward(self, text, media):
-        text = text + self.attn_gate.tanh() * self.attn(text, media)
-        return text + self.ff_gate.tanh() * self.ff(text)
-
-
-def openflamingo_gated():
-    ids = np.arange(100, 228, dtype=np.int64)[None]
-    ids[0, 0] = OPENFLAMINGO["media_token_id"]
-    block = vary(GatedBlock(2048, 1024))
-    with torch.no_grad():
-        block.attn.to_out.weight.mul_(4)  # a branch that counts beside the text: errors in it show
-    return Case(block, {"text": values(1, 128, 2048), "media": values(1, 64, 1024, seed=2)},
-                OPENFLAMINGO, "lang_encoder.transformer.blocks.0.gated_cross_attn_layer.", output="hidden",
-                extra={"text_ids": ids})
-
-
-class MllamaCross(nn.Module):
-    """The attention half of a cross layer of Llama 3.2 Vision, keys and values ready [B, Hk, K, D].
-
-    As transformers computes it, scaled_dot_product_attention with enable_gqa; or folded: the four query heads of a
-    group are rows of one product, so nothing is repeated.  The latter is what a careful port would write, and much
-    faster.  OpenVINO 2026.4 gets the former wrong where T equals the number of heads, 32, and no other T that was
-    tried (1 to 512): no figure then."""
-
-    def __init__(self, dim, heads, kv_heads, folded):
-        super().__init__()
-        width = dim // heads
-        self.heads, self.kv_heads, self.folded = heads, kv_heads, folded
-        self.input_layernorm = nn.RMSNorm(dim, eps=1e-5)
-        self.q_proj = nn.Linear(dim, dim, bias=False)
-        self.q_norm = nn.RMSNorm(width, eps=1e-5)
-        self.o_proj = nn.Linear(dim, dim, bias=False)
-        self.gate = nn.Parameter(torch.zeros(1))
-
-    def forward(self, text, keys, values):
-        T, query = text.shape[1], self.q_proj(self.input_layernorm(text))
-        if self.folded:
-            q = self.q_norm(query.unflatten(-1, (self.kv_heads, -1, keys.shape[-1])))
-            q = q.permute(0, 2, 3, 1, 4).flatten(2, 3)  # [B, Hk, G T, D]
-            y = F.scaled_dot_product_attention(q, keys, values)
-            y = y.unflatten(2, (-1, T)).permute(0, 3, 1, 2, 4).flatten(2)
-        else:
-            q = self.q_norm(split(query, self.heads))
-            y = join(F.scaled_dot_product_attention(q, keys, values, enable_gqa=True))
-        return text + self.gate.tanh() * self.o_proj(y)
-
-
-def mllama_cross(T, folded=False, K=1601, dim=4096, media_dim=4096, heads=32, kv_heads=8):
-    """Keys and values of the same media: made here for the peers, by clf_visual_memory_append for clfusion."""
-    module = vary(MllamaCross(dim, heads, kv_heads, folded))
-    with torch.no_grad():  # few keys matter, and the branch counts beside the text: errors in it show
-        module.q_norm.weight.mul_(4)
-        module.o_proj.weight.mul_(4)
-    media, width = torch.from_numpy(values(1, K, media_dim, seed=2)).double(), dim // heads
-    k_proj, v_proj = (nn.Linear(media_dim, kv_heads * width, bias=False) for _ in range(2))
-    k_norm = vary(nn.RMSNorm(width, eps=1e-5))
-    with torch.inference_mode():
-        keys = k_norm.double()(split(media @ k_proj.weight.double().T, kv_heads)).float()
-        mem_values = split(media @ v_proj.weight.double().T, kv_heads).float()
-    inputs = {"text": values(1, T, dim), "keys": keys.contiguous().numpy(), "values": mem_values.contiguous().numpy()}
-
+def qwen2_vl_merger():
     def connect(library, case, storage):
-        state = {name: value.numpy() for name, value in case.module.state_dict().items()}
-        state |= {"k_proj.weight": k_proj.weight.detach().numpy(), "v_proj.weight": v_proj.weight.detach().numpy(),
-                  "k_norm.weight": k_norm.weight.detach().float().numpy()}
-        return clf.CrossLayer(library, state, heads, kv_heads, media.float().numpy(), case.inputs["text"], storage)
+        return clf_modules.Merger(library, case.weights(), 4, case.inputs["vision"], storage)
 
-    read = sum(p.nbytes for p in module.parameters()) + keys.nbytes + mem_values.nbytes
-    return Case(module, inputs, None, None, output="hidden", connect=connect, bytes_read=read if T == 1 else None)
+    return Case(vary(PatchMerger(1280, 3584)), {"vision": values(1, 1024, 1280)}, connect=connect)
 
 
-class PostNormFusion(nn.Module):
-    """cross_attention_fusion: the same norm twice.  Without the averaged weights torch takes its fused attention."""
+def paligemma():
+    return linear(256, 1152, 2048, {"model_type": "paligemma", "projection_dim": 2048,
+                                    "vision_config": {"hidden_size": 1152, "projection_dim": 2048}},
+                  "multi_modal_projector.linear")
 
-    def __init__(self, dim, heads):
+
+def fuyu():
+    return linear(24 * 43, 2700, 4096, {"model_type": "fuyu", "patch_size": 30, "num_channels": 3, "hidden_size": 4096,
+                                        "text_config": {"hidden_size": 4096}}, "vision_embed_tokens")
+
+
+# ---- pooling ------------------------------------------------------------------------------------------------------
+
+class GridPool(nn.Module):
+    def __init__(self, side, to):
         super().__init__()
-        self.cross_attn = nn.MultiheadAttention(dim, heads, batch_first=True)
-        self.norm = nn.LayerNorm(dim)
-        self.ffn = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+        self.side, self.pool = side, nn.AdaptiveAvgPool2d(to)
 
-    def forward(self, text, vision):
-        text = self.norm(text + self.cross_attn(text, vision, vision, need_weights=False)[0])
-        return self.norm(text + self.ffn(text))
+    def forward(self, vision):
+        grid = vision.transpose(1, 2).unflatten(2, (self.side, self.side))
+        return self.pool(grid).flatten(2).transpose(1, 2).contiguous()
 
 
-def post_norm_fusion():
-    return Case(vary(PostNormFusion(768, 12)), {"text": values(1, 77, 768), "vision": values(1, 577, 768, seed=2)},
-                {"model_type": "clfusion", "module": "cross_attention_fusion", "d_model": 768, "nhead": 12}, "",
-                output="hidden")
+def pool(batch=8, side=48, width=1024, to=24):
+    inputs = {"vision": values(batch, side * side, width)}
+    return Case(GridPool(side, to), inputs, {"model_type": "clfusion", "module": "adaptive_avg_pool",
+                                             "target_grid": [to, to]},
+                bound="read", traffic=(0, 4 * batch * (side * side + to * to) * width), goal=None)
 
 
-CASES = {
-    "llava_1_0": lambda: linear(576, 1024, 4096, {"model_type": "llava_llama", "mm_projector_type": "linear",
-                                                  "mm_hidden_size": 1024, "hidden_size": 4096},
-                                "model.mm_projector", "llava_original"),
-    "llava_1_5_7b": lambda: llava_1_5(4096),
-    "llava_1_5_13b": lambda: llava_1_5(5120),
-    "vipllava": vipllava,
-    "paligemma_224": lambda: linear(256, 1152, 2048, {"model_type": "paligemma", "projection_dim": 2048,
-                                                      "vision_config": {"hidden_size": 1152, "projection_dim": 2048}},
-                                    "multi_modal_projector.linear"),
-    "fuyu_1280x720": lambda: linear(24 * 43, 2700, 4096, {"model_type": "fuyu", "patch_size": 30, "num_channels": 3,
-                                                          "hidden_size": 4096, "text_config": {"hidden_size": 4096}},
-                                    "vision_embed_tokens"),
-    "blip2_qformer": lambda: qformer(1),
-    "blip2_qformer_b4": lambda: qformer(4),
-    "openflamingo_perceiver": openflamingo_perceiver,
-    "openflamingo_gated": openflamingo_gated,
-    "mllama_cross_512": lambda: mllama_cross(512),
-    "mllama_cross_32": lambda: mllama_cross(32),
-    "mllama_cross_1": lambda: mllama_cross(1),
-    "mllama_folded_512": lambda: mllama_cross(512, True),
-    "mllama_folded_32": lambda: mllama_cross(32, True),
-    "mllama_folded_1": lambda: mllama_cross(1, True),
-    "post_norm_fusion": post_norm_fusion,
+# ---- the best of many ---------------------------------------------------------------------------------------------
+
+class Contrast(nn.Module):
+    """CLIP's last part, and the k best texts of each picture."""
+
+    def __init__(self, image_width, text_width, width, k):
+        super().__init__()
+        self.visual_projection = nn.Linear(image_width, width, bias=False)
+        self.text_projection = nn.Linear(text_width, width, bias=False)
+        self.logit_scale, self.k = nn.Parameter(torch.tensor(4.6052)), k
+
+    def scores(self, vision, text):
+        images, texts = self.visual_projection(vision), self.text_projection(text)
+        images = images / images.norm(dim=-1, keepdim=True)
+        texts = texts / texts.norm(dim=-1, keepdim=True)
+        return (self.logit_scale.exp() * images @ texts.T).softmax(-1)
+
+    def exact(self, vision, text):
+        scores = self.double().scores(vision.double(), text.double())
+        self.float()
+        return scores
+
+    def forward(self, vision, text):
+        return torch.topk(self.scores(vision, text), self.k)
+
+
+def clip_top_k(images=512, texts=2048, k=5):
+    return TopKCase(Contrast(1024, 768, 768, k), {"vision": values(images, 1024), "text": values(texts, 768, seed=2)},
+                    {"model_type": "clfusion", "module": "contrastive", "k": k}, outputs=("values", "indices"),
+                    limit=1e-4)  # cosines times a hundred, and then exp
+
+
+class Search(nn.Module):
+    def __init__(self, k):
+        super().__init__()
+        self.k = k
+
+    def exact(self, queries, stored):
+        return torch.cat([queries.double() @ rows.double().T for rows in stored.split(1 << 16)], -1)
+
+    def forward(self, queries, stored):
+        return torch.topk(queries @ stored.T, self.k)
+
+
+def unit_rows(rows, width, seed, into=None):
+    """Unit vectors, made in pieces."""
+    random = np.random.default_rng(seed)
+    into = np.empty((rows, width), np.float32) if into is None else into
+    for begin in range(0, rows, 1 << 16):
+        piece = random.standard_normal((min(1 << 16, rows - begin), width), np.float32)
+        into[begin:begin + len(piece)] = piece / np.linalg.norm(piece, axis=1, keepdims=True)
+    return into
+
+
+def retrieval(queries=64, rows=1_000_000, width=512, k=10, stored=None, **options):
+    """stored: in place of `rows` unit vectors; options of clf_modules.Retrieval."""
+    def connect(library, case, storage):
+        return clf_modules.Retrieval(library, case.inputs["stored"], case.inputs["queries"], k, **options)
+
+    stored = unit_rows(rows, width, 1) if stored is None else stored
+    return TopKCase(Search(k), {"queries": unit_rows(queries, stored.shape[1], 2), "stored": stored},
+                    outputs=("values", "indices"), connect=connect)
+
+
+# ---- the relevance map --------------------------------------------------------------------------------------------
+
+class RelevanceMap(nn.Module):
+    """From the picture to the balanced map: the oracle of the tests, in torch and kornia."""
+
+    def __init__(self, oracle, width, grid):
+        super().__init__()
+        self.oracle, self.relevance, self.grid = oracle, oracle.Relevance(width), grid
+
+    def forward(self, image, query):
+        return self.relevance.maps(self.oracle.textures_of(image, self.grid, "batch"), query, "batch")[3]
+
+
+class RelevanceCase(Case):
+    def weights(self):
+        return {name: value.numpy() for name, value in self.module.relevance.state_dict().items()}
+
+    def difference(self, got, want):
+        """Of maps in 0..1: the greatest difference."""
+        off = float(np.abs(got[0] - want[0]).max())
+        return off if off == off else float("inf")
+
+
+def picture(batch, height, width):
+    """Waves of colour with noise: nothing is flat, nothing is noise alone."""
+    generator = torch.Generator().manual_seed(1)
+    y, x = torch.meshgrid(torch.linspace(0, 12, height), torch.linspace(0, 12, width), indexing="ij")
+    wave = torch.randn(batch, 3, 2, 1, 1, generator=generator)
+    noise = torch.randn(batch, 3, height, width, generator=generator)
+    return (0.5 + 0.3 * torch.sin(wave[:, :, 0] * y + wave[:, :, 1] * x) + 0.05 * noise).clamp(0, 1).numpy()
+
+
+def relevance(size=(1024, 1024), batch=1, grid=32, query=2048):
+    """query: its width; Qwen3-VL-2B's embeddings have 2048."""
+    sys.path.append(str(ROOT / "tests/oracle"))
+    import make_relevance
+    return RelevanceCase(RelevanceMap(make_relevance, query, grid),
+                         {"image": picture(batch, *size), "query": values(batch, query)},
+                         {"model_type": "clfusion", "module": "relevance", "grid": grid}, outputs=("relevance",),
+                         bound=None, goal=None, limit=1e-4)
+
+
+# ---- by name ------------------------------------------------------------------------------------------------------
+
+SUITE = {
+    "llava_1_0": ("LLaVA 1.0, linear, 576 tokens", llava_1_0),
+    "llava_1_5_7b": ("LLaVA-1.5-7B, MLP, 576 tokens", lambda: llava_1_5(4096)),
+    "norm_mlp": ("LayerNorm, MLP, 256 × 4096 → 3584 → 3584", lambda: norm_mlp(256, 4096, 3584, [-2])),
+    "qwen2_vl_merger": ("Qwen2-VL, LayerNorm, merge, MLP, 1024 × 1280 → 256 × 5120 → 3584", qwen2_vl_merger),
+    "blip2_qformer": ("BLIP-2, Q-Former and projection, 257 × 1408", lambda: qformer(1)),
+    "blip2_qformer_b4": ("BLIP-2, the same, batch 4", lambda: qformer(4)),
+    "openflamingo_perceiver": ("OpenFlamingo, perceiver, 6 layers, 256 tokens", openflamingo_perceiver),
+    "idefics2_perceiver": ("Idefics2, perceiver, 3 layers, 729 × 4096", idefics2_perceiver),
+    "openflamingo_gated": ("OpenFlamingo, gated block, 128 text tokens", openflamingo_gated),
+    "mllama_cross_512": ("Llama 3.2, cross-attention, 512 text tokens", lambda: mllama_cross(512)),
+    "mllama_cross_32": ("Llama 3.2, cross-attention, 32 text tokens", lambda: mllama_cross(32)),
+    "mllama_cross_1": ("Llama 3.2, cross-attention, 1 text token", lambda: mllama_cross(1)),
+    "post_norm_fusion": ("post-norm fusion, 77 × 577, 768 wide", post_norm_fusion),
+    "clip_top_5": ("CLIP, late fusion, best 5 of 2048 texts for 512 pictures", clip_top_k),
+    "pool": ("pooling, 8 × 2304 × 1024 to 576 tokens", pool),
+    "retrieval": ("retrieval, best 10 of 1,000,000 × 512 for 64 queries", retrieval),
+    "relevance": ("relevance map, 1024 × 1024 pixels", relevance),
 }
+BESIDE = {  # measured with the suite and shown below it, not counted: what peers could make of the same layer
+    "mllama_folded_512": ("Llama 3.2, 512 text tokens, heads folded by peers", lambda: mllama_cross(512, True)),
+    "mllama_folded_32": ("Llama 3.2, 32 text tokens, heads folded by peers", lambda: mllama_cross(32, True)),
+    "mllama_folded_1": ("Llama 3.2, 1 text token, heads folded by peers", lambda: mllama_cross(1, True)),
+}
+MORE = {
+    "llava_1_5_13b": ("LLaVA-1.5-13B, MLP, 576 tokens", lambda: llava_1_5(5120)),
+    "vipllava": ("ViP-LLaVA-7B, 576 tokens", lambda: norm_mlp(576, 5120, 4096, [-2, -5, -8, -11, 6])),
+    "paligemma_224": ("PaliGemma-3B, linear, 256 tokens", paligemma),
+    "fuyu_1280x720": ("Fuyu-8B, linear, 1032 patches", fuyu),
+}
+CASES = SUITE | BESIDE | MORE

@@ -1,4 +1,4 @@
-"""The part of clfusion's C interface that compare.py needs, through ctypes.  See include/clfusion for what each does."""
+"""The part of clfusion's C interface that the benchmarks need, through ctypes.  include/clfusion describes all."""
 import ctypes as c
 import json
 
@@ -7,6 +7,7 @@ import numpy as np
 MAX_RANK = 6
 F32, F16, BF16, I32, I64 = 1, 2, 3, 9, 11
 DTYPES = {np.dtype(np.float32): F32, np.dtype(np.float16): F16, np.dtype(np.int32): I32, np.dtype(np.int64): I64}
+NUMPY = {code: dtype for dtype, code in DTYPES.items()}
 
 
 class Error(c.Structure):
@@ -77,6 +78,8 @@ class Library:
             getattr(self.lib, name).restype = None
         self.lib.clf_upload.argtypes = [c.c_void_p, c.c_void_p, Tensor]
         self.lib.clf_download.argtypes = [c.c_void_p, Tensor, c.c_void_p]
+        if hasattr(self.lib, "clf_stream_launches"):  # not in older builds
+            self.lib.clf_stream_launches.restype = c.c_uint64
 
         desc = ContextDesc(struct_size=c.sizeof(ContextDesc), device=device.encode() if device else None, gemm=gemm)
         self.context, self.stream = c.c_void_p(), c.c_void_p()
@@ -93,6 +96,11 @@ class Library:
                 "platform": info.platform_name.decode(), "driver": info.driver.decode(),
                 "gemm": self.lib.clf_context_gemm(self.context).decode()}
 
+    def launches(self):
+        """Kernels enqueued so far; None where the library does not count."""
+        count = getattr(self.lib, "clf_stream_launches", None)
+        return count(self.stream) if count else None
+
     def finish(self):
         self.check(self.lib.clf_stream_finish(self.stream, c.byref(self.error)))
 
@@ -107,8 +115,8 @@ class Library:
         self.lib.clf_upload(self.stream, array.ctypes.data, tensor)
         return tensor
 
-    def download(self, tensor, shape):
-        values = np.empty(shape, np.float32)
+    def download(self, tensor):
+        values = np.empty(tuple(tensor.dim[:tensor.rank]), NUMPY[tensor.dtype])
         self.lib.clf_download(self.stream, tensor, values.ctypes.data)
         self.finish()
         return values
@@ -129,9 +137,9 @@ def host_tensor(array):
 
 
 class Connector:
-    """A connector from numpy arrays; floating-point inputs and the output in device memory, ids in host memory."""
+    """A connector from numpy arrays; floating-point inputs and the outputs in device memory, ids in host memory."""
 
-    def __init__(self, library, config, weights, inputs, output="tokens", family=None, storage=0):
+    def __init__(self, library, config, weights, inputs, outputs=("tokens",), family=None, storage=0):
         self.library, lib = library, library.lib
         names = [c.create_string_buffer(name.encode()) for name in weights]
         arrays = {name.encode(): np.ascontiguousarray(array) for name, array in weights.items()}
@@ -149,21 +157,21 @@ class Connector:
         library.check(lib.clf_connector_create(library.context, c.byref(source), text, c.c_size_t(len(text)),
                                                c.byref(options), c.byref(self.handle), c.byref(library.error)))
 
-        self.owned, self.kept, self.one = [], [], c.c_size_t(1)
+        self.owned, self.kept = [], []
         self.inputs = (Value * len(inputs))(*(self.input(name, array) for name, array in inputs.items()))
-        self.input_count = c.c_size_t(len(inputs))
+        self.outputs = (Value * len(outputs))(*(Value(name.encode(), Tensor(), None) for name in outputs))
+        self.counts = c.c_size_t(len(inputs)), c.c_size_t(len(outputs))
         library.finish()
-        self.output = Value(output.encode(), Tensor(), None)
-        library.check(lib.clf_connector_plan(self.handle, self.inputs, self.input_count, c.byref(self.output),
-                                             self.one, c.byref(library.error)))
-        planned = self.output.tensor
-        self.shape = tuple(planned.dim[:planned.rank])
-        self.output.tensor = library.tensor(planned.dtype, self.shape)
-        self.owned.append(self.output.tensor)
+        library.check(lib.clf_connector_plan(self.handle, self.inputs, self.counts[0], self.outputs, self.counts[1],
+                                             c.byref(library.error)))
+        for output in self.outputs:
+            planned = output.tensor
+            output.tensor = library.tensor(planned.dtype, planned.dim[:planned.rank])
+            self.owned.append(output.tensor)
 
     @staticmethod
     def of_case(library, case, storage):
-        return Connector(library, case.config, case.weights(), case.inputs | case.extra, case.output, case.family,
+        return Connector(library, case.config, case.weights(), case.inputs | case.extra, case.outputs, case.family,
                          storage)
 
     def input(self, name, array):
@@ -178,103 +186,14 @@ class Connector:
         return Value(name.encode(), tensor, None)
 
     def run(self):
-        self.library.lib.clf_connector_enqueue(self.library.stream, self.handle, self.inputs, self.input_count,
-                                               c.byref(self.output), self.one)
+        self.library.lib.clf_connector_enqueue(self.library.stream, self.handle, self.inputs, self.counts[0],
+                                               self.outputs, self.counts[1])
         self.library.finish()
 
     def result(self):
-        return self.library.download(self.output.tensor, self.shape)
+        return [self.library.download(output.tensor) for output in self.outputs]
 
     def close(self):
         for tensor in self.owned:
             self.library.free(tensor)
         self.library.lib.clf_connector_destroy(self.handle)
-
-
-class NormDesc(c.Structure):
-    _fields_ = [("kind", c.c_int), ("weight", HostTensor), ("bias", HostTensor), ("eps", c.c_float)]
-
-
-class LinearLayer(c.Structure):
-    _fields_ = [("weight", HostTensor), ("bias", HostTensor)]
-
-
-class AttentionLayerDesc(c.Structure):
-    _fields_ = [("norm", NormDesc), ("q", LinearLayer), ("k", LinearLayer), ("v", LinearLayer), ("out", LinearLayer),
-                ("dense", LinearLayer), ("activation", c.c_int), ("heads", c.c_int32), ("kv_heads", c.c_int32),
-                ("scale", c.c_float), ("q_norm", NormDesc), ("k_norm", NormDesc), ("gate", HostTensor)]
-
-
-class FeedForwardDesc(c.Structure):
-    _fields_ = [("norm", NormDesc), ("up", LinearLayer), ("gated", LinearLayer), ("down", LinearLayer),
-                ("activation", c.c_int), ("gate", HostTensor)]
-
-
-class CrossLayerDesc(c.Structure):
-    _fields_ = [("attention", AttentionLayerDesc), ("feed_forward", FeedForwardDesc)]
-
-
-class CrossAttentionDesc(c.Structure):
-    _fields_ = [("struct_size", c.c_uint32), ("form", c.c_int), ("layers", c.POINTER(CrossLayerDesc)),
-                ("layer_count", c.c_int32), ("media_projection", LinearLayer), ("storage", c.c_int),
-                ("source", c.c_void_p)]
-
-
-CROSS_RESIDUAL, NORM_RMS = 1, 2
-
-
-class CrossLayer:
-    """One layer of clf_cross_attention without feed-forward, and a visual memory that is filled before any call.
-
-    Names in state: input_layernorm, q_proj, k_proj, v_proj, o_proj, q_norm, k_norm (.weight each) and gate."""
-
-    def __init__(self, library, state, heads, kv_heads, media, text, storage, eps=1e-5):
-        self.library, lib = library, library.lib
-        lib.clf_visual_memory_create.argtypes = [c.c_void_p, c.c_int64, c.c_int64, c.c_int, c.c_void_p, c.c_void_p]
-        lib.clf_visual_memory_append.argtypes = [c.c_void_p, c.c_void_p, Tensor]
-        lib.clf_cross_attention_forward.argtypes = [c.c_void_p, c.c_void_p, c.c_int32, Tensor, c.c_void_p, c.c_void_p,
-                                                    Tensor]
-        for name in ("clf_visual_memory_append", "clf_cross_attention_forward"):
-            getattr(lib, name).restype = None
-        state = {name: np.ascontiguousarray(array) for name, array in state.items()}
-        layer = CrossLayerDesc(self.attention(state, heads, kv_heads, eps))
-        desc = CrossAttentionDesc(struct_size=c.sizeof(CrossAttentionDesc), form=CROSS_RESIDUAL,
-                                  layers=c.pointer(layer), layer_count=1, storage=storage)
-        self.handle, self.memory = c.c_void_p(), c.c_void_p()
-        library.check(lib.clf_cross_attention_create(library.context, c.byref(desc), c.byref(self.handle),
-                                                     c.byref(library.error)))
-        library.check(lib.clf_visual_memory_create(self.handle, media.shape[0], media.shape[1], storage,
-                                                   c.byref(self.memory), c.byref(library.error)))
-        pictures = library.upload(np.ascontiguousarray(media))
-        lib.clf_visual_memory_append(library.stream, self.memory, pictures)
-        library.finish()
-        library.free(pictures)
-        self.text, self.shape = library.upload(text), text.shape
-        self.hidden = library.tensor(F32, text.shape)
-        library.finish()
-
-    @staticmethod
-    def attention(state, heads, kv_heads, eps):
-        def norm(name):
-            return NormDesc(NORM_RMS, host_tensor(state[name + ".weight"]), HostTensor(), eps)
-
-        def linear(name):
-            return LinearLayer(host_tensor(state[name + ".weight"]), HostTensor())
-
-        return AttentionLayerDesc(norm=norm("input_layernorm"), q=linear("q_proj"), k=linear("k_proj"),
-                                  v=linear("v_proj"), out=linear("o_proj"), heads=heads, kv_heads=kv_heads,
-                                  q_norm=norm("q_norm"), k_norm=norm("k_norm"), gate=host_tensor(state["gate"]))
-
-    def run(self):
-        self.library.lib.clf_cross_attention_forward(self.library.stream, self.handle, 0, self.text, self.memory, None,
-                                                     self.hidden)
-        self.library.finish()
-
-    def result(self):
-        return self.library.download(self.hidden, self.shape)
-
-    def close(self):
-        self.library.free(self.text)
-        self.library.free(self.hidden)
-        self.library.lib.clf_visual_memory_destroy(self.memory)
-        self.library.lib.clf_cross_attention_destroy(self.handle)

@@ -1,0 +1,173 @@
+"""One case with all runners: results checked, then calls timed in rounds that alternate, beside the machine's peaks.
+
+In each round every runner comes once, in an order that rotates, with a pause before each, because thread pools spin for
+a while after a call; then the peaks: fused multiply-adds (what `clfusion bench` reads with a kernel of its own) and
+reading from memory (sums of an array beyond every cache, by torch).  A runner whose result misses the
+double-precision reference gets no figure.  Medians are compared with medians, and best times with best peaks.
+"""
+import functools
+import gc
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from cores import ROOT
+from runners import RUNNERS, STORAGE_BYTES, ClfusionRunner, Export, first_line
+
+# In units of the reference's root mean square: what f32 accumulation over a few thousand products leaves; f16 and bf16
+# weights are rounded to 11 and 8 bits.
+LIMITS = {"f32": 2e-5, "f16": 2e-3, "bf16": 2e-2}
+
+
+# ---- the machine ---------------------------------------------------------------------------------------------------
+
+def read_fma(settings):
+    """GFLOP/s: best of five readings, which the command takes beside any short case."""
+    command = [str(Path(settings.build) / "clfusion"), "bench", "linear.qformer", "--repeat", "5", "--json"]
+    text = subprocess.run(command + (["--device", settings.device] if settings.device else []), check=True, text=True,
+                          stdout=subprocess.PIPE).stdout
+    return json.loads(text)["peak_fma_gflops"]
+
+
+READ_BYTES = 1 << 30  # far beyond every cache
+
+
+@functools.cache
+def long_array():
+    return torch.ones(READ_BYTES // 4)
+
+
+def read_memory(settings):
+    """GB/s: best of three sums."""
+    array, best = long_array(), 0.0
+    for _ in range(3):
+        begin = time.perf_counter()
+        array.sum()
+        best = max(best, READ_BYTES / (time.perf_counter() - begin) * 1e-9)
+    return best
+
+
+PEAKS = {"fma": (read_fma, "GFLOP/s"), "read": (read_memory, "GB/s")}
+
+
+def first_word(path, key):
+    """What stands behind "key:" in a file of /proc, or ""."""
+    for line in Path(path).read_text().splitlines():
+        if line.startswith(key):
+            return line.split(":", 1)[1].strip()
+    return ""
+
+
+def describe(settings):
+    """Machine, versions and settings of a run."""
+    memory = int(first_word("/proc/meminfo", "MemTotal").split()[0]) / 2**20
+    about = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "processor": first_word("/proc/cpuinfo", "model name"),
+             "cores": os.cpu_count(), "memory": f"{memory:.0f} GiB", "system": platform.platform(),
+             "python": platform.python_version(), "torch": torch.__version__}
+    for key in ("rounds", "calls", "threads", "pause", "weights"):
+        about[key] = getattr(settings, key)
+    if ClfusionRunner.library:
+        about["clfusion"] = ClfusionRunner.library.describe()
+    commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], text=True, check=False,
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.strip()
+    if commit:
+        about["commit"] = commit
+    for module in ("onnxruntime", "openvino", "transformers", "kornia"):
+        if module in sys.modules:
+            about[module] = sys.modules[module].__version__.split("-")[0]
+    return about
+
+
+# ---- a case --------------------------------------------------------------------------------------------------------
+
+def prepare(case, names, settings):
+    """Runners whose results are right, how far off each was, why others are not there, and which were wrong."""
+    want, flop = case.reference()
+    gc.collect()
+    export, runners, off, missing, wrong = Export(case), {}, {}, {}, []
+    for name in names:
+        if name in case.without:
+            missing[name] = case.without[name]
+            continue
+        limit = case.limit or LIMITS["f32"]
+        limit *= LIMITS[settings.weights] / LIMITS["f32"] if name == "clfusion" else 1
+        try:
+            runner = RUNNERS[name](case, export, settings)
+            runner.run()
+            off[name] = case.difference(runner.result(), want)
+        except Exception as error:
+            if name == "clfusion":
+                raise
+            missing[name] = first_line(error)
+            continue
+        if off[name] <= limit:
+            runners[name] = runner
+        else:
+            wrong.append(name)
+            missing[name] = f"wrong: {off[name]:.2g} off the reference, limit {limit:.0e}"
+            runner.close()
+    export.close()
+    for name, reason in missing.items():
+        print(f"bench: {name}: {reason}; no figure", file=sys.stderr)
+    return runners, off, missing, wrong, flop
+
+
+def take_turns(runners, settings):
+    """Seconds of every timed call by runner, and the readings of the peaks."""
+    seconds, peaks = {name: [] for name in runners}, {name: [] for name in PEAKS}
+    for turn in range(settings.rounds):
+        first = turn % max(len(runners), 1)
+        for name in (list(runners) * 2)[first:first + len(runners)]:
+            time.sleep(settings.pause)
+            runners[name].run()
+            for _ in range(settings.calls):
+                begin = time.perf_counter()
+                runners[name].run()
+                seconds[name].append(time.perf_counter() - begin)
+        for name, (read, _) in PEAKS.items():
+            time.sleep(settings.pause)
+            peaks[name].append(read(settings))
+    return seconds, peaks
+
+
+def figures(case, name, times, peak, flop, settings):
+    quarter = statistics.quantiles(times, n=4) if len(times) > 1 else times * 3
+    result = {"median_ms": 1e3 * quarter[1], "quartiles_ms": [1e3 * quarter[0], 1e3 * quarter[2]],
+              "best_ms": 1e3 * min(times)}
+    if case.bound:
+        work = case.bytes(STORAGE_BYTES[settings.weights if name == "clfusion" else "f32"]) \
+            if case.bound == "read" else flop
+        result |= {"rate": work / quarter[1] * 1e-9, "share": work / min(times) * 1e-9 / peak}
+    return result
+
+
+def measure_case(name, case, names, settings):
+    """Everything measured about one case, as compare.py writes it into its JSON."""
+    runners, off, missing, wrong, flop = prepare(case, names, settings)
+    long_array()
+    launches = runners["clfusion"].launches() if "clfusion" in runners else None
+    seconds, peaks = take_turns(runners, settings)
+    for runner in runners.values():
+        runner.close()
+
+    shapes = {key: list(array.shape) for key, array in case.inputs.items()}
+    result = {"case": name, "title": name, "suite": False, "inputs": shapes, "flop": flop, "bound": case.bound,
+              "goal": case.goal_with(settings.weights), "launches": launches, "wrong": wrong, "missing": missing,
+              "peaks": {peak: {"best": max(readings), "median": statistics.median(readings), "unit": PEAKS[peak][1]}
+                        for peak, readings in peaks.items()},
+              "runners": {}}
+    if case.bound == "read":
+        result["bytes"] = case.bytes(4)
+    for runner, times in seconds.items():
+        peak = result["peaks"][case.bound]["best"] if case.bound else None
+        result["runners"][runner] = {**figures(case, runner, times, peak, flop, settings), "difference": off[runner]}
+    result["peak_resident_bytes"] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return result
