@@ -24,6 +24,14 @@
 #define CLF_PASTE_(a, b) a##b
 #define CLF_PASTE(a, b) CLF_PASTE_(a, b)
 
+#if CLF_VEC == 16
+#define CLF_HALF_VEC 8
+#elif CLF_VEC == 8
+#define CLF_HALF_VEC 4
+#else
+#define CLF_HALF_VEC 2
+#endif
+
 typedef CLF_PASTE(float, CLF_VEC) clf_fv;
 typedef CLF_PASTE(int, CLF_VEC) clf_iv;
 #define CLF_WIDE(name) CLF_PASTE(name, CLF_VEC)
@@ -62,7 +70,7 @@ typedef struct __attribute__((packed, aligned(2))) {
 #ifndef CLF_STORE_PAST
 #define CLF_STORE_PAST(v, at) (*(at) = (v))
 #endif
-#define CLF_PAST(at) ((size_t)(at) % sizeof(*(at)) == 0)
+#define CLF_PAST(at) ((size_t)(at) % max(sizeof(*(at)), (size_t)64) == 0) /* whole cache lines, with those behind it */
 
 #if defined(__AVX512F__) && defined(__has_builtin)
 #if __has_builtin(__builtin_ia32_vcvtph2ps512_mask)
@@ -160,6 +168,8 @@ static inline void clf_turn4(const float4 *row, float4 *out)
 
 /* a0 b0 a1 b1 ... of the first or the second halves, as one shuffle of two vectors.  Not by naming the numbers, which
  * Intel's CPU runtime (2026.22) follows back through all rounds: four times as many shuffles. */
+#ifdef __has_builtin
+#if __has_builtin(__builtin_shufflevector)
 #if CLF_VEC == 16
 #define CLF_ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
 #define CLF_ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
@@ -169,6 +179,20 @@ static inline void clf_turn4(const float4 *row, float4 *out)
 #else
 #define CLF_ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
 #define CLF_ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#endif
+#endif
+#endif
+#ifndef CLF_ZIP_LOW
+static inline clf_fv clf_zip(CLF_PASTE(float, CLF_HALF_VEC) a, CLF_PASTE(float, CLF_HALF_VEC) b)
+{
+    clf_fv zipped;
+
+    zipped.even = a;
+    zipped.odd = b;
+    return zipped;
+}
+#define CLF_ZIP_LOW(a, b) clf_zip((a).lo, (b).lo)
+#define CLF_ZIP_HIGH(a, b) clf_zip((a).hi, (b).hi)
 #endif
 
 /* One round of turning rows into columns: zipping the first half with the second turns the number that row and column

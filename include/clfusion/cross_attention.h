@@ -129,7 +129,7 @@ static inline clf_cross_options clf_cross_options_default(void)
  * text     [B, T, Dt]  f32, f16 or bf16; T = 0 does nothing, T = 1 is a step of decoding
  * memory   of this module, with B rows; K is what has been written: with K = 0 no position sees a key
  * options  NULL: the defaults, every position sees all keys
- * hidden   [B, T, Dt]  f32, or the type of text; may be text itself, else apart
+ * hidden   [B, T, Dt]  f32, or the type of text; may be text itself, else apart; its memory is read, too
  *
  * A position that sees no key has the attention that options->attention.unseen says, before the projections behind it:
  * 0 still meets their biases.  A gate of 0 gives text bit for bit (but -0 becomes 0) where the branch is finite.

@@ -27,7 +27,7 @@ typedef struct clf_device_info {
     uint64_t memory_bytes;
     uint64_t allocation_bytes; /* largest single buffer */
     uint64_t local_bytes;
-    uint64_t cache_bytes; /* of the last cache before memory; 0 when unknown */
+    uint64_t cache_bytes; /* as the driver says, on CPUs at least 16 MiB; 0 when unknown */
     uint64_t work_group_limit;
     uint32_t float_width; /* native vector width of float; 0 when unknown */
     bool unified_memory;

@@ -14,7 +14,8 @@ CLF_BEGIN_DECLS
  * scale  any float.
  * y      [I, J]     f32, apart from x and z.
  *
- * Products and sums in f32, in an order fixed by C, M, J and scale, never by I.  NaN in x or z gives NaN.
+ * Products and sums in f32, in an order fixed by the device, the type, C, M, J, scale and whether z is dense,
+ * never by I.  NaN in x or z gives NaN.
  * Bound, u = 2^-24: (C + 2) u |scale| max over m of sum|x z|.
  * Ownership, threads, errors and the state of outputs after one: as for every operator, clfusion/stream.h.
  */

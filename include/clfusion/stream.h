@@ -83,8 +83,8 @@ CLF_API void clf_upload(clf_stream *s, const void *host, clf_tensor y);
 CLF_API void clf_download(clf_stream *s, clf_tensor x, void *host);
 
 /** Kernels enqueued on the stream since it was created, and the bytes of their operands, each once for each kernel that
- * takes it (operand_bytes NULL: not wanted).  Two readings tell what lies between them.  A matrix product of CLBlast
- * counts as one kernel, whatever CLBlast makes of it; transfers are none. */
+ * takes it (operand_bytes NULL: not wanted).  Two readings tell what lies between them.  A call of CLBlast counts as
+ * one kernel, whatever CLBlast makes of it; transfers are none. */
 CLF_API uint64_t clf_stream_launches(const clf_stream *s, uint64_t *operand_bytes);
 
 /* Scratch memory: freed by the scope that was open when it was taken, reused by the next one.  After an error scratch

@@ -333,13 +333,18 @@ clf_tensor clf_attention_layer_ask(clf_stream *s, const clf_attention_layer *l, 
 /* Room for q: the memory of y, which is written only when q is no longer needed, where it fits and nothing else of the
  * layer lies there; else scratch. */
 static clf_tensor room_for_q(clf_stream *s, const clf_attention_layer *l, clf_tensor x, clf_tensor kv,
-                             clf_tensor residual, clf_tensor y)
+                             const clf_attention_options *rules, clf_tensor residual, clf_tensor y)
 {
+    const clf_tensor others[] = {
+        x, kv, residual, rules->mask, rules->key_lengths, rules->query_groups, rules->key_groups, rules->weights,
+    };
+    bool apart = true;
+
     const bool fits =
         y.dtype == CLF_F32 && clf_is_dense(y) && clf_same_rows(x, y) && clf_dim(y, -1) == clf_linear_weight_out(l->q);
-    const bool apart =
-        !clf_may_overlap(y, x) && !clf_may_overlap(y, kv) && !(clf_present(residual) && clf_may_overlap(y, residual));
 
+    for (size_t i = 0; i < CLF_COUNT(others); i++)
+        apart = apart && !(clf_present(others[i]) && clf_may_overlap(y, others[i]));
     return l->out != NULL && fits && apart ? y : clf_scratch_rows(s, x, clf_linear_weight_out(l->q));
 }
 
@@ -347,7 +352,7 @@ void clf_attention_layer_cross(clf_stream *s, const clf_attention_layer *l, clf_
                                const clf_attention_options *rules, clf_tensor residual, clf_tensor y)
 {
     const clf_scope scope = clf_scope_open(s, "cross", -1);
-    const clf_tensor q = room_for_q(s, l, x, kv, residual, y), heads = clf_heads(s, q, l->H);
+    const clf_tensor q = room_for_q(s, l, x, kv, rules, residual, y), heads = clf_heads(s, q, l->H);
     clf_attention_layer asked = *l; /* without the norm of q, which is done here in place */
 
     ask(s, l, x, q);

@@ -2,7 +2,7 @@
  *
  * The weight lies as [K, N], so that a product can be phrased in two ways.  By columns, y^T[N, M] = W[N, K] x^T[K, M]:
  * where CLBlast's tuned kernel tiles in one dimension (GEMMK 0) it finds weight and result as it wants them and turns the
- * activation alone.  By rows, y = x W: where it tiles in two (GEMMK 1) it turns nothing.  Each product takes the phrase for
+ * activation alone.  By rows, y = x W: where it tiles in two (GEMMK 1) it turns nothing.  Each weight takes the phrase for
  * which CLBlast asks the smaller temporary.  Storage of 16 bits is expanded to f32 for each product, since Hgemm would also
  * accumulate in half. */
 #include <inttypes.h>
@@ -209,24 +209,47 @@ static void fail(clf_stream *s, const product *p, int code)
         CLF_OP_FAIL(s, CLF_DEVICE_ERROR, "%s: %s (%d)", what, clf_blast_code_name(code), code);
 }
 
-/* CLBlast copies a matrix that does not begin its memory object, so each gets a part of the buffer as an object of its
- * own, where that may be: *part is to be released, or NULL. */
-static clf_status begin_object(clf_stream *s, clf_tensor *t, cl_mem *part, clf_error *err)
-{
-    cl_buffer_region region = { .origin = (size_t)t->offset };
-    uint64_t bytes = 0;
-    cl_int code = CL_SUCCESS;
+/* The operands of a product, and parts of their buffers as memory objects of their own, to be released; or NULL. */
+#define OPERANDS 3
+typedef struct objects {
+    product p;
+    cl_mem part[OPERANDS];
+} objects;
 
-    *part = NULL;
-    if (t->offset == 0 || !clf_extent_bytes(*t, &bytes))
-        return CLF_OK;
-    region.size = (size_t)bytes;
-    *part = clf_cl()->CreateSubBuffer(t->mem, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &code);
-    if (code == CL_MISALIGNED_SUB_BUFFER_OFFSET || code == CL_INVALID_MEM_OBJECT) /* of a caller: a part already */
-        return CLF_OK;
-    CLF_CL(s->ctx, err, code, CLF_OP ": clCreateSubBuffer of %zu bytes", region.size);
-    t->mem = *part;
-    t->offset = 0;
+static void end_objects(objects *o)
+{
+    for (size_t i = 0; i < OPERANDS; i++) {
+        if (o->part[i] != NULL)
+            clf_cl()->ReleaseMemObject(o->part[i]); /* commands in flight keep it */
+        o->part[i] = NULL;
+    }
+}
+
+/* CLBlast copies a matrix that does not begin its memory object, so each begins one.  All or none: a buffer and a part
+ * of it may not be used side by side.  Where a part may not be, of a caller's part or off the device's alignment, none is. */
+static clf_status begin_objects(clf_stream *s, const product *p, objects *o, clf_error *err)
+{
+    clf_tensor *const operands[OPERANDS] = { &o->p.weight, &o->p.x, &o->p.y };
+
+    *o = (objects){ .p = *p };
+    for (size_t i = 0; i < OPERANDS; i++) {
+        cl_buffer_region region = { .origin = (size_t)operands[i]->offset };
+        uint64_t bytes = 0;
+        cl_int code = CL_SUCCESS;
+
+        if (!clf_extent_bytes(*operands[i], &bytes))
+            continue;
+        region.size = (size_t)bytes;
+        o->part[i] = clf_cl()->CreateSubBuffer(operands[i]->mem, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &code);
+        if (code == CL_MISALIGNED_SUB_BUFFER_OFFSET || code == CL_INVALID_MEM_OBJECT) {
+            end_objects(o);
+            o->p = *p;
+            return CLF_OK;
+        }
+        CLF_CL(s->ctx, err, code, CLF_OP ": clCreateSubBuffer of %zu bytes", region.size);
+        operands[i]->mem = o->part[i];
+        operands[i]->offset = 0;
+    }
     return CLF_OK;
 }
 
@@ -266,19 +289,13 @@ static void multiply_objects(clf_stream *s, const product *p)
 
 static void multiply(clf_stream *s, const product *p)
 {
-    product own = *p;
-    clf_tensor *const operands[] = { &own.weight, &own.x, &own.y };
-    cl_mem parts[CLF_COUNT(operands)] = { NULL };
+    objects o;
 
     if (!clf_op_enter(s) || !clf_op_passed(s, check_product(s, p, clf_op_error(s))))
         return;
-    for (size_t i = 0; i < CLF_COUNT(operands) && clf_op_enter(s); i++)
-        clf_op_passed(s, begin_object(s, operands[i], &parts[i], clf_op_error(s)));
-    if (clf_op_enter(s))
-        multiply_objects(s, &own);
-    for (size_t i = 0; i < CLF_COUNT(parts); i++)
-        if (parts[i] != NULL)
-            clf_cl()->ReleaseMemObject(parts[i]); /* commands in flight keep it */
+    if (clf_op_passed(s, begin_objects(s, p, &o, clf_op_error(s))))
+        multiply_objects(s, &o.p);
+    end_objects(&o);
 }
 
 /* Rows of one call: within the limit of time and of CLBlast's 32-bit indices. */

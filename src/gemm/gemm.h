@@ -13,7 +13,7 @@ typedef struct clf_gemm_weight {
     int64_t N;         /* out */
     int64_t K;         /* in */
     clf_dtype storage; /* f32, f16 or bf16 */
-    clf_tensor packed; /* the provider's layout; owned by the linear weight */
+    clf_tensor packed; /* the provider's layout; owned by the linear weight, or scratch after pack_rows */
 } clf_gemm_weight;
 
 /* A weight on the host, checked: parts stacked in their order. */

@@ -3,8 +3,11 @@
 
 #include "gemm/gemm.h"
 #include "ops/check.h"
+#include "ops/row_products.h"
 #include "ops/sweep.h"
 #include "ops/turns.h"
+#include "runtime/context.h"
+#include "runtime/op.h"
 
 #define CLF_OP "similarity"
 
@@ -45,44 +48,53 @@ clf_status clf_similarity_check(clf_tensor x, clf_tensor z, float scale, clf_ten
     return CLF_OK;
 }
 
-/* The loops of cl/similarity.cl turn so often for a pair, at most; _simd: for ROWS rows of x by ROWS of z, the rest of C
- * one by one. */
-static uint64_t turns_of_rows(const clf_stream *s, clf_tensor x)
+/* The loops of cl/similarity.cl for ROWS rows of x and ROWS of z: vectors of C, the columns behind them one by one, and
+ * the best of what they give. */
+static uint64_t turns_of_tile(const clf_stream *s, int64_t C)
 {
-    const uint64_t row = clf_turns_of_row(s, x.dim[2]);
+    const uint64_t vector = clf_stream_context(s)->vector_width, pairs = ROWS * ROWS;
 
-    return clf_op_kernels(s) == CLF_KERNELS_SIMD ? clf_turns(ROWS + 1, clf_turns(ROWS + 1, row)) : row;
+    return clf_turns((uint64_t)C / vector, 0) + clf_turns(vector, pairs) + clf_turns(ROWS, 2 * ROWS + 2) + 2 * ROWS;
 }
 
 /* CPU devices: ROWS rows of z, and so many of I that the rows of x which a group reads again and again fill a few hundred
  * KiB, or turn as often as the device allows. */
 static void launch_simd(clf_stream *s, clf_kernel *kernel, clf_tensor x, clf_tensor z, float scale, clf_tensor y)
 {
-    const uint64_t I = (uint64_t)y.dim[0], M = (uint64_t)x.dim[1], turns = turns_of_rows(s, x);
-    const uint64_t most = CLF_MIN(BLOCK, clf_launch_turns(s) / turns * ROWS) / M;
+    const uint64_t I = (uint64_t)y.dim[0], M = (uint64_t)x.dim[1], turns = turns_of_tile(s, x.dim[2]);
+    const uint64_t tiles = (clf_launch_turns(s) - 4) / (turns + 1), most = CLF_MIN(BLOCK, tiles * ROWS) / M;
     const uint64_t block = CLF_MAX(CLF_MAX(most, 1), clf_div_up(I, CLF_GROUPS_MAX));
+    const int64_t walks = (int64_t)clf_div_up((uint64_t)y.dim[1], ROWS);
 
-    kernel->groups[0] = clf_row_groups((int64_t)clf_div_up((uint64_t)y.dim[1], ROWS));
+    kernel->groups[0] = clf_row_groups(walks);
     kernel->groups[1] = clf_div_up(I, block);
-    kernel->turns = clf_turns_of_rows((int64_t)clf_div_up((uint64_t)y.dim[1], ROWS),
-                                      clf_turns(clf_div_up(CLF_MIN(block, I) * M, ROWS), turns));
+    kernel->turns = clf_turns_of_rows(walks, clf_turns(clf_div_up(CLF_MIN(block, I) * M, ROWS), turns));
     CLF_LAUNCH(s, kernel, SIMILARITY_ARGUMENTS, clf_arg_u64(block));
 }
 
 /* One row of x for each i, and at least a panel of rows of z: a matrix product.  Whether it is one does not depend on I,
  * so that a row has the same bits in every batch. */
-static bool is_product(const clf_gemm_provider *provider, clf_tensor x, clf_tensor z, float scale, clf_tensor y)
+static bool is_product(const clf_stream *s, const clf_gemm_provider *provider, clf_tensor x, clf_tensor z, float scale,
+                       clf_tensor y)
 {
-    return provider->pack_rows != NULL && x.dtype == CLF_F32 && x.dim[1] == 1 && z.dim[0] >= PRODUCT_ROWS &&
-           scale == 1.0F && clf_is_dense(z) && x.dim[2] <= INT32_MAX && z.dim[0] <= INT32_MAX &&
-           clf_element_count(y) > 0;
+    return clf_op_kernels(s) == CLF_KERNELS_SIMD && provider->pack_rows != NULL && x.dtype == CLF_F32 &&
+           x.dim[1] == 1 && z.dim[0] >= PRODUCT_ROWS && scale == 1.0F && clf_is_dense(z) && x.dim[0] <= INT32_MAX &&
+           x.dim[2] <= INT32_MAX && z.dim[0] <= INT32_MAX && clf_element_count(y) > 0;
+}
+
+/* [I, 1, C] as [I, C], wherever the rows lie. */
+static clf_tensor row_of_each(clf_tensor x)
+{
+    x.rank = 2;
+    x.dim[1] = x.dim[2];
+    x.stride[1] = x.stride[2];
+    return x;
 }
 
 static void multiply(clf_stream *s, const clf_gemm_provider *provider, clf_tensor x, clf_tensor z, clf_tensor y)
 {
     const clf_linear_options options = clf_linear_options_default();
     const clf_gemm_fusion nothing = { .options = &options };
-    const clf_tensor rows = clf_reshape(s, x, CLF_DIMS(x.dim[0], x.dim[2]));
     const int64_t panels = PACKED_BYTES / (PRODUCT_ROWS * z.dim[1] * (int64_t)sizeof(float));
     const int64_t step = PRODUCT_ROWS * CLF_MAX(1, panels);
 
@@ -92,7 +104,7 @@ static void multiply(clf_stream *s, const clf_gemm_provider *provider, clf_tenso
         clf_gemm_weight w;
 
         provider->pack_rows(s, clf_slice(s, z, 0, first, count), &w);
-        provider->run(s, rows, &w, &nothing, clf_slice(s, y, 1, first, count));
+        provider->run(s, x, &w, &nothing, clf_slice(s, y, 1, first, count));
         clf_scope_close(s, scope);
     }
 }
@@ -104,8 +116,13 @@ void clf_similarity(clf_stream *s, clf_tensor x, clf_tensor z, float scale, clf_
 
     const clf_gemm_provider *provider = clf_gemm_of(clf_stream_context(s));
 
-    if (is_product(provider, x, z, scale, y)) {
-        multiply(s, provider, x, z, y);
+    if (is_product(s, provider, x, z, scale, y)) {
+        const clf_tensor rows = row_of_each(x);
+
+        if (x.dim[0] <= CLF_ROW_PRODUCTS_MAX && clf_is_dense(rows) && clf_is_dense(y))
+            clf_row_products(s, z, rows, y); /* the same bits, and nothing is packed */
+        else
+            multiply(s, provider, rows, z, y);
         return;
     }
     static const char *const entry[] = {
@@ -121,8 +138,8 @@ void clf_similarity(clf_stream *s, clf_tensor x, clf_tensor z, float scale, clf_
         .options = options.text,
         .groups = { clf_row_groups(y.dim[1]), clf_row_groups(y.dim[0]) },
         .items = shape == CLF_KERNELS_TILE ? CLF_NORM_WG : 1,
-        .turns = clf_turns_of_rows(y.dim[0],
-                                   clf_turns_of_rows(y.dim[1], clf_turns((uint64_t)x.dim[1], turns_of_rows(s, x)))),
+        .turns = clf_turns_of_rows(
+            y.dim[0], clf_turns_of_rows(y.dim[1], clf_turns((uint64_t)x.dim[1], clf_turns_of_row(s, x.dim[2])))),
     };
 
     if (shape == CLF_KERNELS_SIMD)

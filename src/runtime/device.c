@@ -9,7 +9,7 @@
 #include "core/size.h"
 #include "core/text.h"
 
-/* A CPU's last cache has at least so much, or close to it. */
+/* Below this a CPU's results are not worth storing past its caches, whatever the driver says of them. */
 #define CPU_CACHE_BYTES (UINT64_C(16) << 20)
 
 /* A text property, always terminated; empty when the driver refuses. */

@@ -76,6 +76,23 @@ static void many_rows_agree_too(void **state)
     }
 }
 
+/* The first row of each of three, against many: x is no dense matrix. */
+static void one_row_of_each_may_be_a_view(void **state)
+{
+    clf_test *t = *state;
+
+    for (int64_t rows = 3; rows <= 9; rows += 6) {
+        const clf_tensor x = clf_slice(t->stream, clf_test_normal(t, CLF_F32, CLF_DIMS(rows, 4, 40)), 1, 0, 1);
+        const clf_tensor z = clf_test_normal(t, CLF_F32, CLF_DIMS(50, 40));
+        const clf_tensor whole = clf_test_empty(t, CLF_F32, CLF_DIMS(rows, 60)),
+                         y = clf_slice(t->stream, whole, 1, 5, 50);
+        const clf_expected want = reference(t, x, z, 1, y);
+
+        clf_similarity(t->stream, x, z, 1.0F, y);
+        clf_test_within(t, y, want.value, want.bound);
+    }
+}
+
 static void views_are_read_and_written_in_place(void **state)
 {
     clf_test *t = *state;
@@ -140,11 +157,9 @@ static void names_what_does_not_fit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CLF_TEST(agrees_with_double_precision),
-        CLF_TEST(many_rows_agree_too),
-        CLF_TEST(views_are_read_and_written_in_place),
-        CLF_TEST(nan_is_not_lost_in_the_maximum),
-        CLF_TEST(no_pairs_are_a_success),
+        CLF_TEST(agrees_with_double_precision),   CLF_TEST(many_rows_agree_too),
+        CLF_TEST(one_row_of_each_may_be_a_view),  CLF_TEST(views_are_read_and_written_in_place),
+        CLF_TEST(nan_is_not_lost_in_the_maximum), CLF_TEST(no_pairs_are_a_success),
         CLF_TEST(names_what_does_not_fit),
     };
 
