@@ -80,6 +80,7 @@ class Library:
         self.lib.clf_download.argtypes = [c.c_void_p, Tensor, c.c_void_p]
         if hasattr(self.lib, "clf_stream_launches"):  # not in older builds
             self.lib.clf_stream_launches.restype = c.c_uint64
+            self.lib.clf_stream_launches.argtypes = [c.c_void_p, c.c_void_p]
 
         desc = ContextDesc(struct_size=c.sizeof(ContextDesc), device=device.encode() if device else None, gemm=gemm)
         self.context, self.stream = c.c_void_p(), c.c_void_p()
@@ -99,7 +100,7 @@ class Library:
     def launches(self):
         """Kernels enqueued so far; None where the library does not count."""
         count = getattr(self.lib, "clf_stream_launches", None)
-        return count(self.stream) if count else None
+        return count(self.stream, None) if count else None
 
     def finish(self):
         self.check(self.lib.clf_stream_finish(self.stream, c.byref(self.error)))
