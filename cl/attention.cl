@@ -18,17 +18,6 @@ typedef struct {
     global const int *key_groups;
 } clf_attention_row;
 
-/* Keys below this number remain after length and causality. */
-static inline uint clf_attention_end(uint rules, uint K, global const int *lengths, ulong l, long causal_offset, uint i)
-{
-    long end = K;
-    if (rules & CLF_ATTENTION_LENGTHS)
-        end = min(end, (long)lengths[l]);
-    if (rules & CLF_ATTENTION_CAUSAL)
-        end = min(end, (long)i + causal_offset + 1);
-    return (uint)max(end, 0l);
-}
-
 /* What is added to the score of key j: the mask, or -inf for a key that is hidden. */
 static inline float clf_attention_bias(const clf_attention_row *r, uint j)
 {

@@ -233,16 +233,6 @@ static inline bool clf_few_finite(global const CLF_TYPE(CLF_V) *v, ulong vt, uin
     return !any(beyond);
 }
 
-static inline uint clf_few_end(uint rules, uint K, global const int *lengths, ulong l, long causal_offset, uint i)
-{
-    long end = K;
-    if (rules & CLF_ATTENTION_LENGTHS)
-        end = min(end, (long)lengths[l]);
-    if (rules & CLF_ATTENTION_CAUSAL)
-        end = min(end, (long)i + causal_offset + 1);
-    return (uint)max(end, 0l);
-}
-
 kernel void clf_attention_few_rows(CLF_ATTENTION_ARGUMENTS)
 {
     const uint g = H / Hk, rows = g * Q, vectors = (E + CLF_VEC - 1) / CLF_VEC;
@@ -264,7 +254,7 @@ kernel void clf_attention_few_rows(CLF_ATTENTION_ARGUMENTS)
         x.most = 0;
         for (uint r = 0; r < FEW; r++) {
             const uint own = min(r, rows - 1), i = own / g, h = hk * g + own % g;
-            const uint end = clf_few_end(rules, K, lengths, l0 + b, causal_offset, i);
+            const uint end = clf_attention_end(rules, K, lengths, l0 + b, causal_offset, i);
 
             x.end[r] = (int)end;
             x.group[r] = rules & (CLF_ATTENTION_EQUAL | CLF_ATTENTION_AT_LEAST) ? query_groups[qg0 + b * qgb + i] : 0;

@@ -269,16 +269,6 @@ static inline void clf_attention_softmax(uint count, clf_fv *s, clf_fv *top, clf
     EACH_W total[w] = sum[w];
 }
 
-static inline uint clf_attention_end(uint rules, uint K, global const int *lengths, ulong l, long causal_offset, uint i)
-{
-    long end = K;
-    if (rules & CLF_ATTENTION_LENGTHS)
-        end = min(end, (long)lengths[l]);
-    if (rules & CLF_ATTENTION_CAUSAL)
-        end = min(end, (long)i + causal_offset + 1);
-    return (uint)max(end, 0l);
-}
-
 /* The rows first .. first + LANES of a batch and a head of k: what they see and where they are.  Lanes behind the last
  * row repeat it. */
 #define CLF_ATTENTION_OPEN                                                                                             \

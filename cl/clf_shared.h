@@ -63,6 +63,17 @@ typedef ulong4 clf_rows;
         ulong mq, uint mask_block, global const int *lengths, ulong l0, long causal_offset,                            \
         global const int *query_groups, ulong qg0, ulong qgb, global const int *key_groups, ulong kg0, ulong kgb,      \
         global float *weights, ulong w0
+
+/* Keys of a row of attention below this number remain after length and causality. */
+static inline uint clf_attention_end(uint rules, uint K, global const int *lengths, ulong l, long causal_offset, uint i)
+{
+    long end = K;
+    if (rules & CLF_ATTENTION_LENGTHS)
+        end = min(end, (long)lengths[l]);
+    if (rules & CLF_ATTENTION_CAUSAL)
+        end = min(end, (long)i + causal_offset + 1);
+    return (uint)max(end, 0l);
+}
 #else
 #include <stdint.h>
 typedef struct clf_rows {

@@ -127,24 +127,25 @@ static void llava(sum *c)
     run_projector(c, &d, 576, 1024, 576, 4096);
 }
 
+/* N tokens of `in`, normed first: what is behind the norm is the widest. */
+static void normed_mlp(sum *c, int64_t N, int64_t in, int64_t out)
+{
+    clf_projector_desc d = mlp(c, in, out, out);
+
+    d.norm_weight = host(c, CLF_DIMS(in));
+    d.norm_bias = host(c, CLF_DIMS(in));
+    c->largest = floats(N, in);
+    run_projector(c, &d, N, in, N, out);
+}
+
 static void norm_and_mlp(sum *c)
 {
-    clf_projector_desc d = mlp(c, 4096, 3584, 3584);
-
-    d.norm_weight = host(c, CLF_DIMS(4096));
-    d.norm_bias = host(c, CLF_DIMS(4096));
-    c->largest = floats(256, 4096); /* behind the norm */
-    run_projector(c, &d, 256, 4096, 256, 3584);
+    normed_mlp(c, 256, 4096, 3584);
 }
 
 static void vipllava(sum *c)
 {
-    clf_projector_desc d = mlp(c, 5120, 4096, 4096);
-
-    d.norm_weight = host(c, CLF_DIMS(5120));
-    d.norm_bias = host(c, CLF_DIMS(5120));
-    c->largest = floats(576, 5120); /* behind the norm */
-    run_projector(c, &d, 576, 5120, 576, 4096);
+    normed_mlp(c, 576, 5120, 4096);
 }
 
 static void merge_and_mlp(sum *c)
