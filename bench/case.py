@@ -20,15 +20,19 @@ class Case:
     bound      what limits it: "fma", "read", or None where neither is counted
     traffic    bytes that one call must move: of weights and keys, and of all else; with bound "read"
     goal       share of that peak that clfusion is to reach, best against best; HALF_GOAL where it reads half the bytes
+    storage    "f16", "bf16": of weights and keys on all sides, whose values parameters and inputs then are; peers
+               compute in that type, too.  None: f32 for peers, and for clfusion what is asked for
     without    name of a runner -> why it cannot run this
     limit      of the difference with weights in f32; None: the usual one
     """
 
     def __init__(self, module, inputs, config=None, names="", family=None, outputs=("tokens",), extra=None,
-                 connect=None, bound="fma", traffic=(0, 0), goal=0.75, without=None, limit=None):
+                 connect=None, bound="fma", traffic=(0, 0), goal=0.75, without=None, limit=None,
+                 storage=None):
         self.module, self.inputs, self.config, self.names = module.eval().requires_grad_(False), inputs, config, names
         self.family, self.outputs, self.extra, self.connect = family, outputs, extra or {}, connect
         self.bound, self.traffic, self.goal, self.without, self.limit = bound, traffic, goal, without or {}, limit
+        self.storage = storage
 
     def arguments(self, dtype=torch.float32):
         return tuple(torch.from_numpy(array).to(dtype) for array in self.inputs.values())

@@ -223,10 +223,15 @@ SUITE = {
     "retrieval": ("retrieval, best 10 of 1,000,000 × 512 for 64 queries", retrieval),
     "relevance": ("relevance map, 1024 × 1024 pixels", relevance),
 }
-BESIDE = {  # measured with the suite and shown below it, not counted: what peers could make of the same layer
+# Measured with the suite and shown below it, not counted: what peers could make of the same layer, and half the bytes.
+BESIDE = {
     "mllama_folded_512": ("Llama 3.2, 512 text tokens, heads folded by peers", lambda: mllama_cross(512, True)),
     "mllama_folded_32": ("Llama 3.2, 32 text tokens, heads folded by peers", lambda: mllama_cross(32, True)),
     "mllama_folded_1": ("Llama 3.2, 1 text token, heads folded by peers", lambda: mllama_cross(1, True)),
+    "mllama_cross_1_f16": ("Llama 3.2, 1 text token, weights and keys in f16; PyTorch computes in it",
+                           lambda: mllama_cross(1, True, "f16")),
+    "mllama_cross_1_bf16": ("Llama 3.2, 1 text token, weights and keys in bf16; PyTorch computes in it",
+                            lambda: mllama_cross(1, True, "bf16")),
 }
 MORE = {
     "llava_1_5_13b": ("LLaVA-1.5-13B, MLP, 576 tokens", lambda: llava_1_5(5120)),

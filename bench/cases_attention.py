@@ -161,31 +161,51 @@ class MllamaCross(nn.Module):
         return text + self.gate.tanh() * self.o_proj(y)
 
 
-def mllama_cross(T, folded=False, K=1601, dim=4096, media_dim=4096, heads=32, kv_heads=8):
-    """Keys and values of the same media: made here for the peers, by clf_visual_memory_append for clfusion."""
+ONE_PEER = dict.fromkeys(("compile", "onnxruntime", "openvino"), "not run with weights of 16 bits")
+
+
+def round_to(storage, *tensors):
+    """To the values that the type has, in place; None: as they are."""
+    with torch.no_grad():
+        for tensor in tensors if storage else ():
+            tensor.copy_(tensor.to({"f16": torch.float16, "bf16": torch.bfloat16}[storage]))
+
+
+def visual_memory(media, kv_heads, width, storage):
+    """Keys and values of media as peers get them, and the parameters that make them, for clf_visual_memory_append."""
+    k_proj, v_proj = (nn.Linear(media.shape[-1], kv_heads * width, bias=False) for _ in range(2))
+    k_norm = vary(nn.RMSNorm(width, eps=1e-5))
+    state = {"k_proj.weight": k_proj.weight, "v_proj.weight": v_proj.weight, "k_norm.weight": k_norm.weight}
+    round_to(storage, *state.values())
+    with torch.inference_mode():
+        keys = k_norm.double()(split(media @ k_proj.weight.double().T, kv_heads)).float()
+        mem_values = split(media @ v_proj.weight.double().T, kv_heads).float()
+        round_to(storage, keys, mem_values)
+    return (keys.contiguous().numpy(), mem_values.contiguous().numpy(),
+            {name: weight.detach().float().numpy() for name, weight in state.items()})
+
+
+def mllama_cross(T, folded=False, storage=None, K=1601, dim=4096, media_dim=4096, heads=32, kv_heads=8):
+    """Of one picture, whose keys and values are ready."""
     module = vary(MllamaCross(dim, heads, kv_heads, folded))
     with torch.no_grad():  # few keys matter, and the branch counts beside the text: errors in it show
         module.q_norm.weight.mul_(4)
         module.o_proj.weight.mul_(4)
-    media, width = torch.from_numpy(values(1, K, media_dim, seed=2)).double(), dim // heads
-    k_proj, v_proj = (nn.Linear(media_dim, kv_heads * width, bias=False) for _ in range(2))
-    k_norm = vary(nn.RMSNorm(width, eps=1e-5))
-    with torch.inference_mode():
-        keys = k_norm.double()(split(media @ k_proj.weight.double().T, kv_heads)).float()
-        mem_values = split(media @ v_proj.weight.double().T, kv_heads).float()
-    inputs = {"text": values(1, T, dim), "keys": keys.contiguous().numpy(), "values": mem_values.contiguous().numpy()}
+    round_to(storage, *module.parameters())
+    media = torch.from_numpy(values(1, K, media_dim, seed=2)).double()
+    keys, mem_values, makers = visual_memory(media, kv_heads, dim // heads, storage)
 
-    def connect(library, case, storage):
-        state = {name: value.numpy() for name, value in case.module.state_dict().items()}
-        state |= {"k_proj.weight": k_proj.weight.detach().numpy(), "v_proj.weight": v_proj.weight.detach().numpy(),
-                  "k_norm.weight": k_norm.weight.detach().float().numpy()}
+    def connect(library, case, stored):
+        state = {name: value.numpy() for name, value in case.module.state_dict().items()} | makers
         return clf_modules.CrossLayer(library, state, heads, kv_heads, media.float().numpy(), case.inputs["text"],
-                                      storage)
+                                      stored)
 
+    inputs = {"text": values(1, T, dim), "keys": keys, "values": mem_values}
     if T > 1:
         return Case(module, inputs, outputs=("hidden",), connect=connect)
     read = sum(p.nbytes for p in module.parameters()) + keys.nbytes + mem_values.nbytes
-    return Case(module, inputs, outputs=("hidden",), connect=connect, bound="read", traffic=(read, 0), goal=0.8)
+    return Case(module, inputs, outputs=("hidden",), connect=connect, bound="read", traffic=(read, 0), goal=0.8,
+                storage=storage, without=ONE_PEER if storage else None)
 
 
 class PostNormFusion(nn.Module):

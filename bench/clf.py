@@ -71,6 +71,7 @@ class Library:
         self.lib.clf_context_device.restype = c.POINTER(DeviceInfo)
         self.lib.clf_context_gemm.restype = c.c_char_p
         self.lib.clf_version.restype = c.c_char_p
+        self.lib.clf_connector_flop.restype = c.c_uint64
         self.lib.clf_tensor_shape.restype = Tensor
         self.lib.clf_tensor_shape.argtypes = [c.c_int, Dims]
         self.lib.clf_tensor_create.argtypes = [c.c_void_p, c.c_int, Dims, c.POINTER(Tensor), c.POINTER(Error)]
@@ -190,6 +191,11 @@ class Connector:
         self.library.lib.clf_connector_enqueue(self.library.stream, self.handle, self.inputs, self.counts[0],
                                                self.outputs, self.counts[1])
         self.library.finish()
+
+    def flop(self):
+        """What a call computes, which may be less than the reference's formula takes."""
+        return self.library.lib.clf_connector_flop(self.handle, self.inputs, self.counts[0], self.outputs,
+                                                   self.counts[1])
 
     def result(self):
         return [self.library.download(output.tensor) for output in self.outputs]

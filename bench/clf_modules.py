@@ -75,6 +75,26 @@ class Module:
         getattr(self.lib, self.kind + "_destroy")(self.handle)
 
 
+# ---- a product ------------------------------------------------------------------------------------------------------
+
+class LinearWeightDesc(c.Structure):
+    _fields_ = [("struct_size", c.c_uint32), ("weight", HostTensor), ("bias", HostTensor), ("storage", c.c_int),
+                ("source", c.c_void_p), ("parts", c.c_void_p), ("part_count", c.c_int32)]
+
+
+class Linear(Module):
+    """clf_linear without options."""
+
+    def __init__(self, library, weight, x, storage):
+        super().__init__(library, "clf_linear_weight", x, (len(x), len(weight)))
+        self.product = self.declare("clf_linear", c.c_void_p, Tensor, c.c_void_p, c.c_void_p, Tensor)
+        self.create(LinearWeightDesc(struct_size=c.sizeof(LinearWeightDesc), weight=host_tensor(weight),
+                                     storage=storage))
+
+    def enqueue(self):
+        self.product(self.library.stream, self.x, self.handle, None, self.y)
+
+
 # ---- a layer of Llama 3.2's -----------------------------------------------------------------------------------------
 
 class CrossLayerDesc(c.Structure):

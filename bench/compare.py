@@ -6,17 +6,19 @@
 
 All runners have the same weights in f32, packed and warm, the same inputs and the same number of threads, and take
 turns: bench/measure.py says how.  PyTorch runs as it is and, with a C++ compiler, through torch.compile.  Each case has
-a process of its own, which gives its memory back and cannot take the others' figures with it.  --document writes the
-table into a Markdown file, so that no figure is typed by hand; bench/report.py does the same from JSON files of earlier
-runs.
+a process of its own, which gives its memory back and cannot take the others' figures with it.  --json is written after
+every case, so that a run that is stopped keeps what it has measured.  --document writes the table into a Markdown
+file, so that no figure is typed by hand; bench/report.py does the same from JSON files of earlier runs, whole or not.
 """
 import argparse
 import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+import document
 import report
 from cores import ROOT, limit_threads
 
@@ -30,7 +32,8 @@ def arguments():
     p.add_argument("--list", action="store_true")
     add_settings(p)
     p.add_argument("--runners", default=RUNNERS)
-    p.add_argument("--json", type=Path, help="write everything measured to this file")
+    p.add_argument("--here", type=Path, help=argparse.SUPPRESS)  # one case in this process, into this file
+    p.add_argument("--json", type=Path, help="write everything measured to this file, after every case")
     p.add_argument("--markdown", type=Path, help="write the table and what stands below it to this file, too")
     p.add_argument("--plot", type=Path, help="draw the speeds into this .svg or .png")
     p.add_argument("--document", type=Path, help="put the table between the marks of this Markdown file")
@@ -74,7 +77,7 @@ def measure_apart(name, args):
     """One case in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "case.json"
-        command = [sys.executable, __file__, name, "--json", str(path)]
+        command = [sys.executable, __file__, name, "--here", str(path)]
         for key in ("build", "rounds", "calls", "threads", "pause", "device", "weights", "runners"):
             if getattr(args, key) is not None:
                 command += [f"--{key}", str(getattr(args, key))]
@@ -82,6 +85,18 @@ def measure_apart(name, args):
         if path.exists():
             return json.loads(path.read_text())
     return {"about": {}, "results": [report.failure(name, f"the process ended with status {status}")]}
+
+
+def measure(names, args):
+    """All cases, one after the other: the run."""
+    parts = []
+    for name in names:
+        begin = time.monotonic()
+        parts.append(measure_apart(name, args))
+        run = report.merge(parts)
+        report.write_json(run, args.json)
+        print(report.progress(parts[-1]["results"][0], time.monotonic() - begin), file=sys.stderr, flush=True)
+    return run
 
 
 def main():
@@ -94,11 +109,13 @@ def main():
     for name in args.runners.split(","):
         if name not in RUNNERS.split(","):
             sys.exit(f"compare: runner is {name}; want one of {RUNNERS}")
-    names, parts = choose(args.cases), []
-    for name in names:
-        print(f"{name} ...", file=sys.stderr)
-        parts.append(measure_here(name, args) if len(names) == 1 else measure_apart(name, args))
-    run = report.merge(parts)
+    names = choose(args.cases)
+    if args.here:
+        report.write_json(measure_here(names[0], args), args.here)
+        return 0
+    if args.document:
+        document.split(args.document, report.NAME)  # before minutes of measuring
+    run = measure(names, args)
     report.write(run, args)
     return 0 if report.whole(run) else 1
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from cores import ROOT
-from runners import RUNNERS, STORAGE_BYTES, ClfusionRunner, Export, first_line
+from runners import RUNNERS, STORAGE_BYTES, ClfusionRunner, Export, first_line, storage_of
 
 # In units of the reference's root mean square: what f32 accumulation over a few thousand products leaves; f16 and bf16
 # weights are rounded to 11 and 8 bits.
@@ -88,17 +88,37 @@ def describe(settings):
 
 # ---- a case --------------------------------------------------------------------------------------------------------
 
-def prepare(case, names, settings):
+class Stopwatch:
+    """Seconds of each part of a case's time, so that what is not measuring shows."""
+
+    def __init__(self):
+        self.seconds, self.last = {}, time.perf_counter()
+
+    def lap(self, part):
+        """What has passed since the last lap belongs to this part."""
+        now = time.perf_counter()
+        self.seconds[part], self.last = round(now - self.last, 2), now
+
+
+def limit_of(case, name, settings):
+    """Of the difference.  Where parameters have the storage's values, peers compute in that type; clfusion does not,
+    but rounds the keys that it makes itself, some of them to the other neighbour than the reference does."""
+    if case.storage:
+        return 10 * LIMITS["f32"] if name == "clfusion" else 4 * LIMITS[case.storage]
+    return (case.limit or LIMITS["f32"]) * LIMITS[storage_of(case, name, settings)] / LIMITS["f32"]
+
+
+def prepare(case, names, settings, watch):
     """Runners whose results are right, how far off each was, why others are not there, and which were wrong."""
     want, flop = case.reference()
     gc.collect()
+    watch.lap("reference")
     export, runners, off, missing, wrong = Export(case), {}, {}, {}, []
     for name in names:
         if name in case.without:
             missing[name] = case.without[name]
             continue
-        limit = case.limit or LIMITS["f32"]
-        limit *= LIMITS[settings.weights] / LIMITS["f32"] if name == "clfusion" else 1
+        limit = limit_of(case, name, settings)
         try:
             runner = RUNNERS[name](case, export, settings)
             runner.run()
@@ -108,6 +128,8 @@ def prepare(case, names, settings):
                 raise
             missing[name] = first_line(error)
             continue
+        finally:
+            watch.lap(name)
         if off[name] <= limit:
             runners[name] = runner
         else:
@@ -143,31 +165,38 @@ def figures(case, name, times, peak, flop, settings):
     result = {"median_ms": 1e3 * quarter[1], "quartiles_ms": [1e3 * quarter[0], 1e3 * quarter[2]],
               "best_ms": 1e3 * min(times)}
     if case.bound:
-        work = case.bytes(STORAGE_BYTES[settings.weights if name == "clfusion" else "f32"]) \
-            if case.bound == "read" else flop
+        work = case.bytes(STORAGE_BYTES[storage_of(case, name, settings)]) if case.bound == "read" else flop
         result |= {"rate": work / quarter[1] * 1e-9, "share": work / min(times) * 1e-9 / peak}
     return result
 
 
 def measure_case(name, case, names, settings):
     """Everything measured about one case, as compare.py writes it into its JSON."""
-    runners, off, missing, wrong, flop = prepare(case, names, settings)
+    watch = Stopwatch()
+    runners, off, missing, wrong, flop = prepare(case, names, settings, watch)
     long_array()
     launches = runners["clfusion"].launches() if "clfusion" in runners else None
+    computed = {"clfusion": runners["clfusion"].flop(flop)} if "clfusion" in runners else {}
+    watch.lap("first readings")
     seconds, peaks = take_turns(runners, settings)
+    watch.lap("rounds")
     for runner in runners.values():
         runner.close()
 
     shapes = {key: list(array.shape) for key, array in case.inputs.items()}
     result = {"case": name, "title": name, "suite": False, "inputs": shapes, "flop": flop, "bound": case.bound,
-              "goal": case.goal_with(settings.weights), "launches": launches, "wrong": wrong, "missing": missing,
+              "goal": case.goal_with(storage_of(case, "clfusion", settings)), "launches": launches, "wrong": wrong,
+              "missing": missing,
               "peaks": {peak: {"best": max(readings), "median": statistics.median(readings), "unit": PEAKS[peak][1]}
                         for peak, readings in peaks.items()},
               "runners": {}}
     if case.bound == "read":
-        result["bytes"] = case.bytes(4)
+        result["bytes"] = case.bytes(STORAGE_BYTES[case.storage or "f32"])
     for runner, times in seconds.items():
         peak = result["peaks"][case.bound]["best"] if case.bound else None
-        result["runners"][runner] = {**figures(case, runner, times, peak, flop, settings), "difference": off[runner]}
+        result["runners"][runner] = {**figures(case, runner, times, peak, computed.get(runner, flop), settings),
+                                     "difference": off[runner]}
+    watch.lap("end")
+    result["took_s"] = watch.seconds
     result["peak_resident_bytes"] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return result

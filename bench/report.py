@@ -8,10 +8,11 @@ Several files are merged: of a case that is in more than one the last counts.
 import argparse
 import json
 import statistics
-import sys
 from pathlib import Path
 
-BEGIN, END = "<!-- compare.py: begin -->", "<!-- compare.py: end -->"
+import document
+
+NAME = "compare.py"  # of the marks
 TITLES = {"clfusion": "clfusion", "torch": "PyTorch", "compile": "torch.compile", "onnxruntime": "ONNX Runtime",
           "openvino": "OpenVINO"}
 SLOW = 1.05  # below this ratio a case is named
@@ -53,18 +54,24 @@ def ratio(result, figure="median_ms"):
     return peer[1] / ours[figure] if peer and ours else None
 
 
+def goals(results):
+    """Case -> its share of the peak and the share to reach; those beside the suite, too."""
+    return {result["case"]: [result["runners"]["clfusion"]["share"], result["goal"]] for result in results
+            if result.get("goal") and "clfusion" in result["runners"]}
+
+
 def summarise(results):
     """Geometric means over the cases of the suite that have a ratio, and the cases to look at."""
+    shares = {"below_goal": {case: pair for case, pair in goals(results).items() if pair[0] < pair[1]},
+              "read_goals": goals(result for result in results if result.get("bound") == "read")}
     results = [result for result in results if result["suite"] and ratio(result)]
     ratios = {result["case"]: ratio(result) for result in results}
     if not ratios:
-        return {}
-    below = {result["case"]: [result["runners"]["clfusion"]["share"], result["goal"]] for result in results
-             if result["goal"] and result["runners"]["clfusion"]["share"] < result["goal"]}
+        return shares
     return {"cases": len(ratios), "geomean": statistics.geometric_mean(ratios.values()),
             "geomean_of_best_times": statistics.geometric_mean([ratio(result, "best_ms") for result in results]),
             "worst": min(ratios, key=ratios.get), "ratios": ratios,
-            "slow": [case for case, value in ratios.items() if value < SLOW], "below_goal": below}
+            "slow": [case for case, value in ratios.items() if value < SLOW], **shares}
 
 
 # ---- text ---------------------------------------------------------------------------------------------------------
@@ -108,16 +115,30 @@ def named(cases):
     return ", ".join(f"`{case}` {text}" for case, text in cases.items()) or "none"
 
 
-def summary_lines(run):
-    s = run["summary"]
-    if not s:
+def speed_lines(s):
+    if "ratios" not in s:
         return []
     ratios = s["ratios"]
     return [f"- Geometric mean over {s['cases']} cases: {s['geomean']:.2f} times as fast as the best peer; of best "
             f"times {s['geomean_of_best_times']:.2f}. The worst case: `{s['worst']}`, {ratios[s['worst']]:.2f}.",
-            f"- Below {SLOW}: {named({case: f'{ratios[case]:.3f}' for case in s['slow']})}.",
-            "- Below the share of the peak that they are to reach: "
-            f"{named({case: ' of '.join(map(percent, shares)) for case, shares in s['below_goal'].items()})}."]
+            f"- Below {SLOW}: {named({case: f'{ratios[case]:.3f}' for case in s['slow']})}."]
+
+
+def share_lines(s):
+    """Which goals of shares hold; weights and keys that are read, in 32 and 16 bits, are named all."""
+    read = s["read_goals"]
+    missed = [case for case, (share, goal) in read.items() if share < goal]
+    lines = [f"- Below the share of the peak that they are to reach: "
+             f"{named({case: ' of '.join(map(percent, pair)) for case, pair in s['below_goal'].items()})}."]
+    if read:
+        shares = named({case: f"{percent(share)} ({percent(goal)})" for case, (share, goal) in read.items()})
+        lines.append(f"- Share of the read bandwidth, and in brackets what it is to reach: {shares}. "
+                     + (f"Missed by {', '.join(f'`{case}`' for case in missed)}." if missed else "All hold."))
+    return lines
+
+
+def summary_lines(run):
+    return speed_lines(run["summary"]) + share_lines(run["summary"])
 
 
 def missing_lines(results):
@@ -151,28 +172,32 @@ def markdown(run):
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
-def put_into(path, text):
-    """Replaces what stands between the marks of a document."""
-    old = path.read_text()
-    if old.count(BEGIN) != 1 or old.count(END) != 1:
-        sys.exit(f"report: {path} has no single pair of marks; want a line {BEGIN} and a line {END}")
-    before, after = old.split(BEGIN)[0], old.split(END)[1]
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+def progress(result, seconds):
+    """A line for who waits: a case's time, and where it went."""
+    parts = [f"{part} {took:.1f}" for part, took in result.get("took_s", {}).items()]
+    return f"{result['case']}: {seconds:.0f} s" + (f" ({', '.join(parts)})" if parts else "")
+
+
+def write_json(run, path):
+    """Whole or not at all: who stops a run keeps the last whole one."""
+    if path:
+        beside = path.with_name(path.name + ".new")
+        beside.write_text(json.dumps(run, indent=1) + "\n")
+        beside.replace(path)
 
 
 def write(run, args):
     """The table to stdout, and what else was asked for."""
     text = markdown(run)
     print(text, end="")
-    if getattr(args, "json", None):
-        args.json.write_text(json.dumps(run, indent=1) + "\n")
+    write_json(run, args.json)
     if args.markdown:
         args.markdown.write_text(text)
     if args.plot:
         import plot
         plot.draw(run, args.plot)
     if args.document:
-        put_into(args.document, text)
+        document.put(args.document, NAME, text)
 
 
 def main():

@@ -4,6 +4,7 @@ of arrays in the order of the case's outputs, and close().
 All get the same weights in f32 (clfusion can keep them in f16 or bf16) and the same inputs in memory, and prepare as
 much as they can before the first call: peers pack or copy weights as their authors think best.
 """
+import copy
 import os
 import tempfile
 import warnings
@@ -16,6 +17,12 @@ import clf
 
 STORAGES = {"f32": clf.F32, "f16": clf.F16, "bf16": clf.BF16}
 STORAGE_BYTES = {"f32": 4, "f16": 2, "bf16": 2}
+TORCH_TYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+
+
+def storage_of(case, name, settings):
+    """The type of a runner's weights."""
+    return case.storage or (settings.weights if name == "clfusion" else "f32")
 
 
 class Export:
@@ -58,13 +65,17 @@ class TorchRunner:
     def __init__(self, case, export, settings):
         torch.set_num_threads(settings.threads)
         self.call, self.inputs, self.y = case.module, case.arguments(), None
+        if case.storage:
+            dtype = TORCH_TYPES[case.storage]
+            self.call, self.inputs = copy.deepcopy(case.module).to(dtype), case.arguments(dtype)
 
     def run(self):
         with torch.inference_mode():
             self.y = self.call(*self.inputs)
 
     def result(self):
-        return [y.numpy() for y in (self.y if isinstance(self.y, tuple) else (self.y,))]
+        ys = self.y if isinstance(self.y, tuple) else (self.y,)
+        return [(y.float() if y.is_floating_point() else y).numpy() for y in ys]
 
     def close(self):
         self.call = self.inputs = self.y = None
@@ -78,7 +89,7 @@ class CompileRunner(TorchRunner):
         super().__init__(case, export, settings)
         inductor.compile_threads = 1  # no pool of compiling processes that stay
         torch._dynamo.reset()
-        self.call = torch.compile(case.module, fullgraph=True)
+        self.call = torch.compile(self.call, fullgraph=True)
         with inductor.patch(freezing=True):
             self.run()
 
@@ -137,7 +148,7 @@ class ClfusionRunner:
         if ClfusionRunner.library is None:
             ClfusionRunner.library = clf.Library(str(Path(settings.build) / "libclfusion.so"), settings.device)
         connect = case.connect or clf.Connector.of_case
-        self.module = connect(self.library, case, STORAGES[settings.weights])
+        self.module = connect(self.library, case, STORAGES[storage_of(case, "clfusion", settings)])
         self.run, self.result, self.close = self.module.run, self.module.result, self.module.close
 
     def launches(self):
@@ -145,6 +156,10 @@ class ClfusionRunner:
         before = self.library.launches()
         self.run()
         return (self.library.launches() - before or None) if before is not None else None
+
+    def flop(self, formula):
+        """What a call computes: the formula's operations, or fewer where the module has a form that takes fewer."""
+        return min(formula, self.module.flop()) if isinstance(self.module, clf.Connector) else formula
 
 
 RUNNERS = {"clfusion": ClfusionRunner, "torch": TorchRunner, "compile": CompileRunner,

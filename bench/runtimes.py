@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""Times clfusion on two or more OpenCL runtimes, in one run: cases of `clfusion bench` and whole modules.
+"""Times clfusion on two or more OpenCL runtimes, in one run: `clfusion bench`, whole modules, compare.py's suite.
 
     python3 bench/runtimes.py build/icd/pocl build/icd/intel                     # all cases
     python3 bench/runtimes.py POCL INTEL linear attention.mllama --rounds 9
     python3 bench/runtimes.py POCL INTEL --module CHECKPOINT --module CHECKPOINT
+    build/venv/bench/bin/python bench/runtimes.py POCL INTEL --suite --document docs/performance.md
 
 A runtime is a folder of ICD files (OCL_ICD_VENDORS), with variables of its own after it if need be:
 FOLDER,NAME=VALUE,... .  The first one is what the others are compared with.  In each round the runtimes take turns, bench
 by bench, each in a process of its own.  The table has the median over the rounds of each process's median, the ratio of
 these, in brackets the least and the greatest ratio of a round, and the ratio of the best calls, which says more where
-others use the machine.  The inputs of a module are CHECKPOINT/NAME.npy; its first output is computed.  Needs no package.
+others use the machine.  The inputs of a module are CHECKPOINT/NAME.npy; its first output is computed.
+
+--suite: cases of compare.py with f32 weights, one after the other; each runtime has one process for all of them, since
+not every runtime keeps programs, and the results have to agree.  That needs what compare.py needs, all else no package.
 """
 import argparse
 import json
@@ -21,7 +25,11 @@ import tempfile
 import time
 from pathlib import Path
 
+import document
 from cores import ROOT, limit_threads
+
+NAME = "runtimes.py"  # of the marks
+AGREE = 2e-4  # results of two runtimes differ by at most this, in units of their root mean square
 
 
 def arguments():
@@ -29,14 +37,16 @@ def arguments():
     p.add_argument("runtimes", nargs="+", help="two or more runtimes, then cases as `clfusion bench` takes them")
     p.add_argument("--module", action="append", default=[], type=Path, metavar="CHECKPOINT",
                    help="a checkpoint to run; without cases, modules alone are timed")
-    p.add_argument("--build", default=ROOT / "build/release", type=Path, help="folder with clfusion")
+    p.add_argument("--suite", action="store_true", help="cases are names of compare.py; none: its suite")
+    p.add_argument("--build", default=ROOT / "build/release", type=Path, help="folder with clfusion and libclfusion.so")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--repeat", type=int, default=10, help="timed calls of a process, after one untimed")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--pause", type=float, default=0.1, help="seconds before each turn")
     p.add_argument("--margin", type=float, default=1.15, help="ratios above it are counted at the end")
     p.add_argument("--json", type=Path, help="also write everything measured to this file")
-    return p.parse_args()
+    p.add_argument("--document", type=Path, help="put the table between the marks of this Markdown file")
+    return p.parse_intermixed_args()  # cases may stand behind --suite
 
 
 class Runtime:
@@ -44,7 +54,7 @@ class Runtime:
 
     def __init__(self, text):
         folder, *settings = text.split(",")
-        self.name = os.path.basename(folder.rstrip("/")) + "".join(" " + s for s in settings)
+        self.name, self.settings = os.path.basename(folder.rstrip("/")), settings
         self.environment = os.environ | {"OCL_ICD_VENDORS": folder} | dict(s.split("=", 1) for s in settings)
 
     def command(self, *words):
@@ -89,7 +99,18 @@ def split_words(words):
     count = next((i for i, word in enumerate(words) if not os.path.isdir(word.split(",")[0])), len(words))
     if count < 2:
         sys.exit(f"runtimes: {' '.join(words)}: want two or more folders of ICD files first")
-    return [Runtime(word) for word in words[:count]], words[count:]
+    return name_apart([Runtime(word) for word in words[:count]]), words[count:]
+
+
+def name_apart(runtimes):
+    """Folders of one name differ by their variables."""
+    names = [runtime.name for runtime in runtimes]
+    for runtime in runtimes:
+        if names.count(runtime.name) > 1:
+            runtime.name += "".join(" " + setting for setting in runtime.settings)
+    if len({runtime.name for runtime in runtimes}) < len(runtimes):
+        sys.exit(f"runtimes: {' '.join(names)}: want names or variables that differ")
+    return runtimes
 
 
 def benches(cases):
@@ -117,12 +138,103 @@ def measure(runtimes, works):
     return devices, taken
 
 
+# ---- the suite -----------------------------------------------------------------------------------------------------
+
+class Server:
+    """A runtime's process with the suite's cases."""
+
+    def __init__(self, runtime):
+        self.name = runtime.name
+        command = [sys.executable, ROOT / "bench/suite_server.py", "--build", ARGS.build, "--threads", ARGS.threads]
+        self.process = subprocess.Popen(list(map(str, command)), env=runtime.environment, text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def send(self, *words):
+        print(*words, file=self.process.stdin, flush=True)
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"runtimes: {self.name}: the process ended with status {self.process.wait()}")
+        return json.loads(line)
+
+    def ask(self, *words):
+        self.send(*words)
+        return self.answer()
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def ask_all(servers, *words):
+    """All at once, so that they share the machine."""
+    for server in servers:
+        server.send(*words)
+    return {server.name: server.answer() for server in servers}
+
+
+def outputs_of(server, path):
+    """Of numbers: of equally good rows any index will do."""
+    import numpy as np
+    server.ask("result", path)
+    with np.load(path) as outputs:
+        return [values for values in outputs.values() if values.dtype.kind == "f"]
+
+
+def difference(got, want):
+    """The greatest, in units of the root mean square; NaN where there is any."""
+    return sum(0 * g.sum() for g in got) + max(abs(g - w).max() / (w * w).mean() ** 0.5 for g, w in zip(got, want))
+
+
+def check_equal(servers, case):
+    """That the others compute what the first one does."""
+    with tempfile.TemporaryDirectory() as folder:
+        first, *others = (outputs_of(server, f"{folder}/{i}.npz") for i, server in enumerate(servers))
+    for server, got in zip(servers[1:], others):
+        off = difference(got, first)
+        if not off <= AGREE:
+            sys.exit(f"runtimes: {case}: {server.name} is {off:.2g} off {servers[0].name}; want at most {AGREE:.0e}")
+
+
+def time_case(servers):
+    """Runtime -> (median, best) milliseconds of each round."""
+    taken = {server.name: [] for server in servers}
+    for turn in range(ARGS.rounds):
+        for server in servers[::-1 if turn % 2 else 1]:
+            time.sleep(ARGS.pause)
+            ms = server.ask("time", ARGS.repeat)
+            taken[server.name].append((statistics.median(ms), min(ms)))
+    return taken
+
+
+def measure_suite(runtimes, names):
+    """As measure(); case by case, because all together would not fit into memory."""
+    from cases import CASES, SUITE
+    for name in names:
+        if name not in CASES:
+            sys.exit(f"runtimes: case is {name}; want one of {', '.join(CASES)}")
+    servers, devices, taken = [Server(runtime) for runtime in runtimes], {}, {}
+    for name in names or SUITE:
+        print(f"{name} ...", file=sys.stderr)
+        devices = {runtime: answer["device"] for runtime, answer in ask_all(servers, "open", name).items()}
+        check_equal(servers, name)
+        taken[name] = time_case(servers)
+        ask_all(servers, "close")
+    for server in servers:
+        server.end()
+    return devices, taken
+
+
+# ---- the table -----------------------------------------------------------------------------------------------------
+
 def medians(rounds):
     return [median for median, _ in rounds]
 
 
 def summary(rounds):
-    return {"median_ms": statistics.median(medians(rounds)), "best_ms": min(best for _, best in rounds), "rounds_ms": rounds}
+    return {"median_ms": statistics.median(medians(rounds)), "best_ms": min(best for _, best in rounds),
+            "rounds_ms": rounds}
 
 
 def compare(first, other):
@@ -133,42 +245,62 @@ def compare(first, other):
             "best": b["best_ms"] / a["best_ms"]}
 
 
-def print_table(names, result):
-    first, others = names[0], names[1:]
+def row(names, case, figures):
+    cells = [case, *(f"{figures[name]['median_ms']:.4g}" for name in names)]
+    for name in names[1:]:
+        r = figures[name]["against_first"]
+        cells += [f"{r['medians']:.2f} ({r['least']:.2f}-{r['greatest']:.2f})", f"{r['best']:.2f}"]
+    return "| " + " | ".join(cells) + " |"
+
+
+def slow_lines(name, result):
+    """What is above the margin, of medians and of best calls."""
+    for kind, text in (("medians", "medians"), ("best", "best calls")):
+        slow = [f"`{case}` {figures[name]['against_first'][kind]:.2f}" for case, figures in result.items()
+                if figures[name]["against_first"][kind] > ARGS.margin]
+        yield f"- {name}, {text}: {len(slow)} of {len(result)} cases above {ARGS.margin}: {', '.join(slow) or 'none'}."
+
+
+def table(names, devices, result):
     heads = ["case", *(f"{name}, ms" for name in names)]
-    heads += [text for name in others for text in (f"{name} / {first}", "best calls")]
-    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
-    for case, row in result.items():
-        cells = [case, *(f"{row[name]['median_ms']:.4g}" for name in names)]
-        for name in others:
-            r = row[name]["against_first"]
-            cells += [f"{r['medians']:.2f} ({r['least']:.2f}-{r['greatest']:.2f})", f"{r['best']:.2f}"]
-        print("| " + " | ".join(cells) + " |")
-    for name in others:
-        for kind in ("medians", "best"):
-            slow = [case for case, row in result.items() if row[name]["against_first"][kind] > ARGS.margin]
-            print(f"\n{name}, {kind}: {len(slow)} of {len(result)} cases above {ARGS.margin}: {', '.join(slow) or 'none'}")
+    heads += [text for name in names[1:] for text in (f"{name} / {names[0]}", "best calls")]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    lines += [row(names, case, figures) for case, figures in result.items()] + [""]
+    lines += [line for name in names[1:] for line in slow_lines(name, result)]
+    lines += [f"- {name}: {device}." for name, device in devices.items()]
+    lines.append(f"- {time.strftime('%Y-%m-%d', time.gmtime())}, {ARGS.threads} threads, {ARGS.rounds} rounds of "
+                 f"{ARGS.repeat} calls.")
+    return "\n".join(lines) + "\n"
 
 
 ARGS = arguments()
 
 
+def measure_all(runtimes, cases):
+    if ARGS.suite:
+        return measure_suite(runtimes, cases)
+    works = benches(cases) if cases or not ARGS.module else []
+    return measure(runtimes, works + [Module(checkpoint, runtimes[0]) for checkpoint in ARGS.module])
+
+
 def main():
     runtimes, cases = split_words(ARGS.runtimes)
     limit_threads("runtimes", ARGS.threads)
-    works = benches(cases) if cases or not ARGS.module else []
-    works += [Module(checkpoint, runtimes[0]) for checkpoint in ARGS.module]
-    devices, taken = measure(runtimes, works)
+    if ARGS.document:
+        document.split(ARGS.document, NAME)  # before minutes of measuring
+    devices, taken = measure_all(runtimes, cases)
     names = [runtime.name for runtime in runtimes]
     result = {case: {name: summary(rounds[name]) for name in names} for case, rounds in taken.items()}
     for case, rounds in taken.items():
         for name in names[1:]:
             result[case][name]["against_first"] = compare(rounds[names[0]], rounds[name])
-    print_table(names, result)
-    print("\n" + "\n".join(f"{name}: {device}" for name, device in devices.items()))
+    text = table(names, devices, result)
+    print(text, end="")
     if ARGS.json:
         ARGS.json.write_text(json.dumps({"devices": devices, "rounds": ARGS.rounds, "repeat": ARGS.repeat,
                                          "threads": ARGS.threads, "cases": result}, indent=1) + "\n")
+    if ARGS.document:
+        document.put(ARGS.document, NAME, text)
 
 
 if __name__ == "__main__":

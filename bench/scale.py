@@ -26,12 +26,13 @@ import threading
 import time
 from pathlib import Path
 
+import document
 from cores import ROOT, limit_threads
 
 SIZES, BASE, PICTURE, LATER = (1, 4, 16, 64), 16, 576, 2
 STREAMS = (1, 2, 4)
 PARTS = ("time", "memory", "streams")
-BEGIN, END = "<!-- scale.py: begin -->", "<!-- scale.py: end -->"
+NAME = "scale.py"  # of the marks
 
 
 def arguments():
@@ -296,14 +297,6 @@ def tables(kept):
     return "\n".join(lines + [stream_row(name, rates) for name, rates in kept["streams"].items()])
 
 
-def write_document(text):
-    old = ARGS.document.read_text()
-    if BEGIN not in old or END not in old.partition(BEGIN)[2]:
-        sys.exit(f"scale: {ARGS.document} has no {BEGIN} before {END}; want both where the tables belong")
-    head, _, rest = old.partition(BEGIN)
-    ARGS.document.write_text(head + BEGIN + "\n" + text + "\n" + END + rest.partition(END)[2])
-
-
 def main():
     if ARGS.point:
         name, axis, size = ARGS.point.split(",")
@@ -312,6 +305,8 @@ def main():
     for name in ARGS.modules:
         if name not in MODULES:
             sys.exit(f"scale: module is {name}; want one of {', '.join(MODULES)}")
+    if ARGS.document:
+        document.split(ARGS.document, NAME)  # before minutes of measuring
     library, kept = open_library(), {"points": {}, "streams": {}}
     if ARGS.json and ARGS.json.exists():
         kept = json.loads(ARGS.json.read_text())
@@ -325,7 +320,7 @@ def main():
         ARGS.json.write_text(json.dumps(kept, indent=1) + "\n")
     print(tables(kept))
     if ARGS.document:
-        write_document(tables(kept))
+        document.put(ARGS.document, NAME, tables(kept))
     sys.exit(0 if all(rates["equal_bits"] for rates in kept["streams"].values()) else 1)
 
 

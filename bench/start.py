@@ -21,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import document
 from cores import ROOT, limit_threads
 
 
@@ -47,7 +48,7 @@ import numpy as np  # noqa: E402  (the lines above must come first)
 
 from cases_start import CASES, TYPES  # noqa: E402
 
-MARKERS = "<!-- start.py: begin -->\n", "<!-- start.py: end -->\n"
+NAME = "start.py"  # of the marks
 # Where each driver keeps what it has compiled: pocl, Intel's for GPUs, Mesa.  Intel's CPU runtime keeps nothing.
 CACHES = "POCL_CACHE_DIR", "NEO_CACHE_DIR", "cl_cache_dir", "MESA_SHADER_CACHE_DIR"
 OUTPUT = "result.npy"
@@ -147,15 +148,6 @@ def table(results, about):
     return "\n".join(lines) + f"\n\n{about['date']}: {where}, {runs}.\n"
 
 
-def between_markers(path):
-    """The file's text before and behind what the markers hold."""
-    old = path.read_text()
-    begin, end = old.find(MARKERS[0]), old.find(MARKERS[1])
-    if begin < 0 or end < begin:
-        sys.exit(f"start: {path} has no lines {MARKERS[0].strip()} and {MARKERS[1].strip()}")
-    return old[:begin + len(MARKERS[0])], old[end:]
-
-
 def main():
     names = ARGS.cases or list(CASES)
     if ARGS.list:
@@ -167,7 +159,7 @@ def main():
     if ARGS.cold < 1 or ARGS.warm < 1:
         sys.exit(f"start: --cold is {ARGS.cold} and --warm is {ARGS.warm}; want at least 1 each")
     if ARGS.write:
-        between_markers(ARGS.write)  # before minutes of measuring
+        document.split(ARGS.write, NAME)  # before minutes of measuring
     with tempfile.TemporaryDirectory() as temporary:
         checkpoints = [Checkpoint(name, ARGS.folder or Path(temporary)) for name in names]
         if ARGS.make:
@@ -180,8 +172,7 @@ def main():
     if ARGS.json:
         ARGS.json.write_text(json.dumps({"about": about, "results": results}, indent=1) + "\n")
     if ARGS.write:
-        before, behind = between_markers(ARGS.write)
-        ARGS.write.write_text(f"{before}\n{text}\n{behind}")
+        document.put(ARGS.write, NAME, text)
     sys.exit(1 if any(r["warm_median_s"] > r["limit_s"] for r in results) else 0)
 
 
