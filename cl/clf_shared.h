@@ -15,6 +15,9 @@
 #define CLF_CLBLAST_COLUMNS 64
 #define CLF_CLBLAST_RUN 1024
 
+/* scores: the most that its kernel for the best finds. */
+#define CLF_SCORES_BEST 32
+
 /* resize: bits behind the point of its weights for u8. */
 #define CLF_RESIZE_BITS 22
 

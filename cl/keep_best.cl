@@ -5,8 +5,12 @@
  *
  *   _ref   an item a query
  *   _tile  the same, CLF_NORM_WG of them in a group: their loads lie side by side
- *   _simd  an item CLF_VEC queries: one comparison tells for all of them that a row brings nothing, as most do; of a query
- *          alone CLF_VEC rows are compared at once */
+ *   _simd  an item CLF_VEC queries, side by side, which pass over ROWS rows at once where one comparison tells for all
+ *          that they bring nothing, as most do; a query alone has scores of its own in all lanes.  What lies AHEAD rows
+ *          further on is fetched: its columns are strides to a cache. */
+
+#define ROWS 8
+#define AHEAD 64
 
 /* Numbers in the order of their keys: -0 is 0, NaN of any sign the largest. */
 static int clf_keep_best_key(float v)
@@ -43,36 +47,46 @@ static void clf_keep_best_query(global const float *scores, clf_rows S, ulong R,
 {
     int last = seen >= k ? clf_keep_best_key(values[k - 1]) : 0;
 
+    scores += S.s0 + q;
     for (ulong r = 0; r < R; r++) {
-        const float v = scores[clf_row(S, r) + q];
+        const float v = scores[r * S.s2]; /* rows of one level: no division */
 
         if (seen + r < k || clf_keep_best_key(v) > last)
             last = clf_keep_best_insert(values, indices, k, (uint)min(seen + r, (ulong)k), v, (long)(seen + r));
     }
 }
 
-/* The same where the scores of the query lie side by side, from element `at` on. */
-static void clf_keep_best_column(global const float *scores, ulong at, ulong R, ulong seen, uint k,
-                                 global float *values, global long *indices)
+/* One of ROWS vectors may have a score above the last kept; -0 is just below 0 here, which does no harm, and NaN may be
+ * above anything. */
+static int clf_keep_best_any(global const float *scores, ulong step, clf_iv last)
+{
+    clf_iv may = 0;
+
+    _Pragma("unroll") for (uint i = 0; i < ROWS; i++) {
+        const clf_fv v = CLF_VLOAD(scores + i * step);
+        const clf_iv bits = clf_as_iv(v), key = bits ^ ((bits >> 31) & 0x7fffffff);
+
+        CLF_FETCH(scores + (i + AHEAD) * step);
+        may |= key > last | v != v;
+    }
+    return any(may);
+}
+
+/* All rows of one query whose scores lie side by side. */
+static void clf_keep_best_column(global const float *scores, ulong R, ulong seen, uint k, global float *values,
+                                 global long *indices)
 {
     int last = seen >= k ? clf_keep_best_key(values[k - 1]) : 0;
 
-    for (ulong r = 0; r < R; r += CLF_VEC) {
-        const uint rows = (uint)min((ulong)CLF_VEC, R - r);
+    for (ulong begin = 0; begin < R; begin += ROWS * CLF_VEC) {
+        const ulong end = min(begin + ROWS * CLF_VEC, R);
 
-        if (seen + r >= k && rows == CLF_VEC) {
-            const clf_fv v = CLF_VLOAD(scores + at + r);
-            const clf_iv bits = clf_as_iv(v), key = bits ^ ((bits >> 31) & 0x7fffffff); /* as in _simd */
-
-            if (!any(key > (clf_iv)(last) | v != v))
-                continue;
-        }
-        for (ulong i = r; i < r + rows; i++) {
-            const float v = scores[at + i];
-
-            if (seen + i < k || clf_keep_best_key(v) > last)
-                last = clf_keep_best_insert(values, indices, k, (uint)min(seen + i, (ulong)k), v, (long)(seen + i));
-        }
+        if (seen + begin >= k && end - begin == ROWS * CLF_VEC && !clf_keep_best_any(scores + begin, CLF_VEC, last))
+            continue;
+        for (ulong r = begin; r < end; r++)
+            if (seen + r < k || clf_keep_best_key(scores[r]) > last)
+                last = clf_keep_best_insert(values, indices, k, (uint)min(seen + r, (ulong)k), scores[r],
+                                            (long)(seen + r));
     }
 }
 
@@ -95,41 +109,40 @@ CLF_GROUP_OF(CLF_NORM_WG) kernel void clf_keep_best_tile(global const float *sco
         clf_keep_best_query(scores, S, R, seen, k, q, values + v0 + q * k, indices + i0 + q * k);
 }
 
+/* Lanes without a query hold what comes next, and keep nothing. */
 kernel void clf_keep_best_simd(global const float *scores, clf_rows S, ulong R, ulong Q, ulong seen, uint k,
                                global float *values, ulong v0, global long *indices, ulong i0)
 {
-    const ulong first = get_group_id(0) * CLF_VEC;
+    const ulong first = get_group_id(0) * CLF_VEC, step = S.s2;
+    const uint lanes = (uint)min((ulong)CLF_VEC, Q - first);
+    const ulong there = (R - 1) * step + lanes; /* elements from the item's first on */
     union {
         clf_iv v;
         int lane[CLF_VEC];
     } last; /* keys of the last of each query */
 
-    if (Q == 1 && S.s2 == 1 && R <= S.s1) {
-        clf_keep_best_column(scores, S.s0, R, seen, k, values + v0, indices + i0);
+    scores += S.s0 + first;
+    values += v0 + first * k;
+    indices += i0 + first * k;
+    if (Q == 1 && step == 1) {
+        clf_keep_best_column(scores, R, seen, k, values, indices);
         return;
     }
-    if (first + CLF_VEC > Q) {
-        for (ulong q = first; q < Q; q++)
-            clf_keep_best_query(scores, S, R, seen, k, q, values + v0 + q * k, indices + i0 + q * k);
-        return;
-    }
-    for (uint i = 0; i < CLF_VEC; i++)
-        last.lane[i] = seen >= k ? clf_keep_best_key(values[v0 + (first + i) * k + k - 1]) : 0;
-    for (ulong r = 0; r < R; r++) {
-        const ulong at = clf_row(S, r) + first;
-        const clf_fv v = CLF_VLOAD(scores + at);
-        const clf_iv bits = clf_as_iv(v);
-        const clf_iv key = bits ^ ((bits >> 31) & 0x7fffffff); /* but for NaN; -0 is just below 0, which does no harm */
+    last.v = 0x7fffffff;
+    for (uint i = 0; i < lanes; i++)
+        last.lane[i] = seen >= k ? clf_keep_best_key(values[i * k + k - 1]) : 0;
+    for (ulong begin = 0; begin < R; begin += ROWS) {
+        const ulong end = min(begin + ROWS, R), reach = (begin + ROWS - 1) * step + CLF_VEC;
 
-        if (seen + r >= k && !any(key > last.v | v != v))
+        if (seen + begin >= k && reach <= there && !clf_keep_best_any(scores + begin * step, step, last.v))
             continue;
-        for (uint i = 0; i < CLF_VEC; i++) {
-            const ulong list = (first + i) * k;
-            const float score = scores[at + i];
+        for (ulong r = begin; r < end; r++)
+            for (uint i = 0; i < lanes; i++) {
+                const float v = scores[r * step + i];
 
-            if (seen + r < k || clf_keep_best_key(score) > last.lane[i])
-                last.lane[i] = clf_keep_best_insert(values + v0 + list, indices + i0 + list, k,
-                                                    (uint)min(seen + r, (ulong)k), score, (long)(seen + r));
-        }
+                if (seen + r < k || clf_keep_best_key(v) > last.lane[i])
+                    last.lane[i] = clf_keep_best_insert(values + i * k, indices + i * k, k,
+                                                        (uint)min(seen + r, (ulong)k), v, (long)(seen + r));
+            }
     }
 }

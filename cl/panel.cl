@@ -15,7 +15,8 @@
  * tile, and rows are the fast dimension: neighbours share a panel of w.
  *
  * Weights come from memory while the units multiply: each tile fetches its share of what is next, the next panel, or the
- * next block.  Both lie right behind: panels and blocks follow each other in w.
+ * next block.  Both lie right behind: panels and blocks follow each other in w.  Where all of w stays in a cache, and x
+ * does not (`rows_ahead`; x dense, one block), a tile fetches the rows of the next one.
  *
  * An output is one chain of fma in rising k from 0, then the epilogue: its bits depend on its row of x, its row of W and
  * the epilogue's operands, never on M, MR, batch, block or the place of the row.
@@ -71,14 +72,23 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
 
 #define CLF_PANEL_ARGUMENTS                                                                                            \
     global const float *x, clf_rows X, global const CLF_TYPE(CLF_W) *w, ulong w_at, uint M, uint N, uint K,            \
-        uint height, uint across, uint batch, uint block, global const float *bias, ulong bias_at, uint has_bias,      \
-        uint act, uint has_residual, float scale, global const CLF_TYPE(CLF_Y) *r, clf_rows R, global CLF_TYPE(CLF_Y) *y,        \
-        clf_rows Y
+        uint groups_up, ulong x_step, ulong y_step, uint height, uint across, uint batch, uint block, uint rows_ahead, \
+        global const float *bias, ulong bias_at, uint has_bias, uint act, uint has_residual, float scale,              \
+        global const CLF_TYPE(CLF_Y) *r, clf_rows R, global CLF_TYPE(CLF_Y) *y, clf_rows Y
 
 /* The item's column of tiles and its first tile.  Not by ?:, which pocl 3.1 turns into a choice of dimension that it then
  * cannot link (2026-11). */
-#define CLF_PANEL_COLUMN (across * (uint)get_global_id(0) + (1 - across) * (uint)get_global_id(1))
-#define CLF_PANEL_ROW (across * (uint)get_global_id(1) + (1 - across) * (uint)get_global_id(0))
+#define CLF_PANEL_COLUMN (across * (uint)get_global_id(0) + (1 - across) * CLF_PANEL_UP)
+#define CLF_PANEL_ROW (across * CLF_PANEL_UP + (1 - across) * (uint)get_global_id(0))
+
+/* The item's product: each takes `groups_up` places of the second dimension, and everything one step further on. */
+#define CLF_PANEL_UP ((uint)get_global_id(1) % groups_up)
+#define CLF_PANEL_PRODUCT                                                                                              \
+    const ulong product = get_global_id(1) / groups_up;                                                                \
+    x += product * x_step;                                                                                             \
+    y += product * y_step;                                                                                             \
+    w += w_at + product * ((N + NR - 1) / NR * NR) * K;                                                                \
+    bias += bias_at + product * N;
 
 /* A whole tile without an activation goes from the registers to y.  No bias is -0, which changes no sum: 0 would turn a
  * sum of -0. */
@@ -90,28 +100,30 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
         clf_panel_store_row(v, NR, has_residual, scale, r, clf_row(R, row) + n, y, clf_row(Y, row) + n);               \
     }
 
-/* `ahead` are the bytes to fetch, `bytes` of them for each k of each tile: one tile alone has two cache lines of f32 for
- * each k, hence two hints.  Rows of the last tile past M repeat the last row, unstored. */
+/* `ahead` are the bytes to fetch, `bytes` of them for each k of each tile: one tile alone has two cache lines of weights
+ * for each k, hence two hints.  Rows of the last tile past M repeat the last row, unstored. */
 #define CLF_PANEL_RUN(MR)                                                                                              \
     kernel void clf_panel_mr##MR(CLF_PANEL_ARGUMENTS)                                                                  \
     {                                                                                                                  \
+        CLF_PANEL_PRODUCT                                                                                              \
         const uint tiles = (M + (MR) - 1) / (MR), n = CLF_PANEL_COLUMN * NR;                                           \
         const uint first = CLF_PANEL_ROW * batch, last = min(first + batch, tiles);                                    \
         const uint sharers = across ? last - first : tiles, place = across ? 0 : first;                                \
-        const uint bytes = (NR * sizeof(*w) + sharers - 1) / sharers;                                                  \
+        const uint bytes = rows_ahead ? (MR) * sizeof(*x) : (NR * sizeof(*w) + sharers - 1) / sharers;                 \
         const uint plain = act == CLF_ACT_NONE && n + NR <= N ? M / (MR) : 0; /* tiles before it */                    \
-        const clf_fv b0 = plain && has_bias ? CLF_VLOAD(bias + bias_at + n) : (clf_fv)(-0.0f);                         \
-        const clf_fv b1 = plain && has_bias ? CLF_VLOAD(bias + bias_at + n + CLF_VEC) : (clf_fv)(-0.0f);               \
+        const clf_fv b0 = plain && has_bias ? CLF_VLOAD(bias + n) : (clf_fv)(-0.0f);                                   \
+        const clf_fv b1 = plain && has_bias ? CLF_VLOAD(bias + n + CLF_VEC) : (clf_fv)(-0.0f);                         \
         clf_fv tile[CLF_PANEL_BATCH][2 * (MR)];                                                                        \
                                                                                                                        \
-        w += w_at + (ulong)n * K;                                                                                      \
+        w += (ulong)n * K;                                                                                             \
         for (uint p = first; p < last; p++)                                                                            \
             for (uint i = 0; i < 2 * (MR); i++)                                                                        \
                 tile[p - first][i] = 0.0f;                                                                             \
         for (uint begin = 0; begin < K; begin += block) {                                                              \
             const uint end = min(begin + block, K);                                                                    \
             global const uchar *ahead =                                                                                \
-                (global const uchar *)(w + (ulong)end * NR) + (ulong)place * (end - begin) * bytes;                    \
+                rows_ahead ? (global const uchar *)(x + clf_row(X, (ulong)(first + 1) * (MR)))                         \
+                           : (global const uchar *)(w + (ulong)end * NR) + (ulong)place * (end - begin) * bytes;       \
             for (uint p = first; p < last; p++) {                                                                      \
                 global const float *from[MR];                                                                          \
                 global const CLF_TYPE(CLF_W) *v = w + (ulong)begin * NR;                                               \
@@ -135,7 +147,7 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
         }                                                                                                              \
         for (uint p = max(first, plain); p < last; p++)                                                                \
             clf_panel_finish(tile[p - first], p * (MR), min((uint)(MR), M - p * (MR)), n, min((uint)NR, N - n),        \
-                             has_bias ? bias + bias_at : 0, act, has_residual, scale, r, R, y, Y);                     \
+                             has_bias ? bias : 0, act, has_residual, scale, r, R, y, Y);                               \
     }
 
 /* One row: bound by the weights' bytes.  Two panels of f32 side by side are as many streams from memory as the hardware
@@ -145,12 +157,12 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
 #define AHEAD (16384 / sizeof(CLF_TYPE(CLF_W)))
 kernel void clf_panel_mr1(CLF_PANEL_ARGUMENTS)
 {
-    const uint row = get_global_id(0), first = get_global_id(1) * SPAN, last = (N - 1) / NR;
+    CLF_PANEL_PRODUCT
+    const uint row = get_global_id(0), first = CLF_PANEL_UP * SPAN, last = (N - 1) / NR;
     global const CLF_TYPE(CLF_W) *from[SPAN];
     clf_fv sum[2 * SPAN], tile[2 * SPAN];
 
     x += clf_row(X, row);
-    w += w_at;
     _Pragma("unroll") for (uint i = 0; i < SPAN; i++) {
         from[i] = w + (ulong)min(first + i, last) * NR * K;
         sum[2 * i] = 0.0f;
@@ -168,7 +180,7 @@ kernel void clf_panel_mr1(CLF_PANEL_ARGUMENTS)
     _Pragma("unroll") for (uint i = 0; i < 2 * SPAN; i++) tile[i] = sum[i];
     for (uint i = 0; i < SPAN && first + i <= last; i++) {
         const uint n = (first + i) * NR;
-        clf_panel_finish(tile + 2 * i, row, 1, n, min((uint)NR, N - n), has_bias ? bias + bias_at : 0, act, has_residual, scale, r, R, y, Y);
+        clf_panel_finish(tile + 2 * i, row, 1, n, min((uint)NR, N - n), has_bias ? bias : 0, act, has_residual, scale, r, R, y, Y);
     }
 }
 
@@ -181,16 +193,17 @@ CLF_PANEL_RUN(8)
 /* The reference: each output of the tile by itself, from the same panels; `height` is MR. */
 kernel void clf_panel_ref(CLF_PANEL_ARGUMENTS)
 {
-    const uint first = get_global_id(0) * height, n0 = get_global_id(1) * NR;
+    CLF_PANEL_PRODUCT
+    const uint first = get_global_id(0) * height, n0 = CLF_PANEL_UP * NR;
 
-    w += w_at + (ulong)n0 * K;
+    w += (ulong)n0 * K;
     for (uint row = first; row < min(first + height, M); row++)
         for (uint j = 0; j < min((uint)NR, N - n0); j++) {
             float sum = 0.0f;
 
             for (uint k = 0; k < K; k++)
                 sum = CLF_FMA(x[clf_row(X, row) + k], CLF_LOAD(CLF_W)(w, (ulong)k * NR + j), sum);
-            sum = clf_act1(act, sum + (has_bias ? bias[bias_at + n0 + j] : -0.0f));
+            sum = clf_act1(act, sum + (has_bias ? bias[n0 + j] : -0.0f));
             if (has_residual)
                 sum = CLF_FMA(scale, sum, CLF_LOAD(CLF_Y)(r, clf_row(R, row) + n0 + j));
             CLF_STORE(CLF_Y)(y, clf_row(Y, row) + n0 + j, sum);

@@ -1,6 +1,7 @@
 /* top_k: the k best of the N scores of each row; of equal scores the lower index first
  *
  * x        R rows placed by X, dense in c, of CLF_X; row r of a call is row row0 + r of x
+ * from     the same of what values are taken from, mostly x itself
  * key      a score as uint in the order of scores: -0 is 0, every NaN is UINT_MAX, 0 is below all scores and fills rows up
  * found    key << 32 | place, one for each result of a row; the second half of its memory is room to sort
  *
@@ -321,14 +322,14 @@ CLF_GROUP_OF(CLF_NORM_WG) kernel void clf_top_k_order_tile(global ulong *found, 
     uint has_values, global float *values, clf_rows V, global int *indices, clf_rows I
 
 /* The place of what was found: in its row, or with has_chosen in one of the row's k chosen blocks. */
-kernel void clf_top_k_write(global const CLF_TYPE(CLF_X) *x, clf_rows X, ulong row0, ulong R, ulong k, ulong block,
+kernel void clf_top_k_write(global const CLF_TYPE(CLF_X) *from, clf_rows F, ulong row0, ulong R, ulong k, ulong block,
                             uint has_chosen, global const ulong *chosen, ulong chosen0, global const ulong *found,
                             ulong found0, CLF_TOP_K_RESULTS)
 {
     const ulong i = get_local_id(0), items = get_local_size(0);
 
     for (ulong r = get_group_id(1); r < R; r += get_num_groups(1)) {
-        const ulong xr = clf_row(X, row0 + r), vr = clf_row(V, row0 + r), ir = clf_row(I, row0 + r);
+        const ulong fr = clf_row(F, row0 + r), vr = clf_row(V, row0 + r), ir = clf_row(I, row0 + r);
 
         for (ulong m = get_group_id(0) * items + i; m < k; m += get_num_groups(0) * items) {
             ulong at = found[found0 + r * k + m] & UINT_MAX;
@@ -337,13 +338,13 @@ kernel void clf_top_k_write(global const CLF_TYPE(CLF_X) *x, clf_rows X, ulong r
                 at = (chosen[chosen0 + r * k + at / block] & UINT_MAX) * block + at % block;
             indices[ir + m] = (int)at;
             if (has_values)
-                values[vr + m] = CLF_LOAD(CLF_X)(x, xr + at);
+                values[vr + m] = CLF_LOAD(CLF_X)(from, fr + at);
         }
     }
 }
 
 /* Local 1, a row a work-item: k times the best behind the last one, put where it belongs among those before it. */
-kernel void clf_top_k_ref(global const CLF_TYPE(CLF_X) *x, clf_rows X, ulong R, ulong N, ulong k, uint by_score,
+kernel void clf_top_k_ref(global const CLF_TYPE(CLF_X) *x, clf_rows X, global const CLF_TYPE(CLF_X) *from, clf_rows F, ulong R, ulong N, ulong k, uint by_score,
                           CLF_TOP_K_RESULTS)
 {
     for (ulong r = get_group_id(1); r < R; r += get_num_groups(1)) {
@@ -364,6 +365,6 @@ kernel void clf_top_k_ref(global const CLF_TYPE(CLF_X) *x, clf_rows X, ulong R, 
             indices[ir + at] = place;
         }
         for (ulong m = 0; m < k && has_values; m++)
-            values[vr + m] = CLF_LOAD(CLF_X)(x, xr + indices[ir + m]);
+            values[vr + m] = CLF_LOAD(CLF_X)(from, clf_row(F, r) + indices[ir + m]);
     }
 }

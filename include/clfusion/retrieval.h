@@ -22,7 +22,7 @@ typedef struct clf_retrieval clf_retrieval;
 typedef struct clf_retrieval_desc {
     uint32_t struct_size;
     clf_host_tensor stored; /* [N, D] f32, f16 or bf16; must live as long as the retrieval, unchanged.  N may be 0 */
-    int64_t block_rows;     /* of a block; 0: as many as have 4 MiB, or 32 MiB for up to 4 queries when read in place */
+    int64_t block_rows;     /* of a block; 0: as many as have 4 MiB, or in place up to 32 MiB with scores of 2 MiB */
     bool upload;            /* also where the device could read host memory itself */
     bool profiling;         /* the two queues record the times of what they do */
 } clf_retrieval_desc;

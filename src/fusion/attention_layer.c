@@ -269,8 +269,8 @@ void clf_attention_layer_keys(clf_stream *s, const clf_attention_layer *l, clf_t
     clf_attention_layer_norm_keys(s, l, kv);
 }
 
-/* y = residual + g act(dense(out(a))). */
-static void project(clf_stream *s, const clf_attention_layer *l, clf_tensor a, clf_tensor residual, clf_tensor y)
+void clf_attention_layer_project(clf_stream *s, const clf_attention_layer *l, clf_tensor a, clf_tensor residual,
+                                 clf_tensor y)
 {
     clf_linear_options options = clf_linear_options_default();
 
@@ -300,7 +300,7 @@ static void attend(clf_stream *s, const clf_attention_layer *l, clf_tensor q, cl
         a = clf_scratch_rows(s, q, l->H * l->E);
     clf_attention(s, clf_heads(s, q, l->H), k, v, &options, clf_heads(s, a, l->H));
     if (l->out != NULL)
-        project(s, l, a, residual, y);
+        clf_attention_layer_project(s, l, a, residual, y);
     else if (!direct)
         clf_add(s, residual, a, 1.0F, y);
 }

@@ -13,7 +13,7 @@
 typedef enum clf_attention_kind {
     CLF_SELF_ATTENTION,  /* q, k and v of the same rows: one product */
     CLF_CROSS_ATTENTION, /* k and v of other rows: one product, clf_attention_layer_keys */
-    CLF_SHARED_ATTENTION /* as cross; k and v of several layers are one product, clf_kv_weight_create */
+    CLF_SHARED_ATTENTION /* as cross; k and v are the module's: clf_kv_weight_create, clf_absorbed_create */
 } clf_attention_kind;
 
 typedef struct clf_attention_layer {
@@ -73,6 +73,10 @@ void clf_attention_layer_asked(clf_stream *s, const clf_attention_layer *layer, 
 /* The same among the rows of x [B, T, C]. */
 void clf_attention_layer_self(clf_stream *s, const clf_attention_layer *layer, clf_tensor x,
                               const clf_attention_options *rules, clf_tensor residual, clf_tensor y);
+
+/* y = residual + g act(dense(out(a))) of a layer with out, a [B, Q, H E] what attention gives. */
+void clf_attention_layer_project(clf_stream *s, const clf_attention_layer *layer, clf_tensor a, clf_tensor residual,
+                                 clf_tensor y);
 
 /* Multiply-adds of the weights for one row that asks, and for one row that answers (0 for self: counted with q). */
 uint64_t clf_attention_layer_products(const clf_attention_layer_desc *desc);

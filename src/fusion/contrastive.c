@@ -1,138 +1,29 @@
 /* contrastive: e = L2(projection(norm(x))) of both sides, logits = scale image_embeds text_embeds^T + bias, scores.
  *
- * vision [I, Dv], text [J, Dt], embeds [I or J, P], logits and scores [I, J], indices and values [I, k]. */
+ * vision [I, Dv], text [J, Dt], embeds [I or J, P], logits and scores [I, J], indices and values [I, k].
+ *
+ * Both sides go in blocks.  First the texts, which are packed for products where that is faster, or kept as rows; then
+ * pictures, each block to the end.  Beside outputs and the texts' embeddings there is one block of either. */
 #include <clfusion/contrastive.h>
 
 #include <clfusion/l2_norm.h>
 #include <clfusion/similarity.h>
-#include <clfusion/top_k.h>
 
-#include "core/alloc.h"
 #include "core/desc.h"
-#include "fusion/norm.h"
+#include "fusion/contrastive_parts.h"
 #include "fusion/place.h"
-#include "fusion/weight.h"
+#include "ops/best_scores.h"
+#include "ops/packed_rows.h"
+#include "ops/row_products.h"
+#include "ops/top_k_of.h"
 #include "runtime/op.h"
 
 #define CLF_OP "contrastive"
 
-typedef struct modality {
-    int64_t width; /* of the rows; 0: any */
-    clf_norm norm;
-    clf_linear_weight *projection; /* NULL: none */
-} modality;
-
-struct clf_contrastive {
-    clf_context *ctx;
-    modality vision, text;
-    int64_t P; /* 0: any */
-    float scale, bias, eps;
-    clf_scores_kind kind;
-};
-
-int64_t clf_contrastive_vision_width(const clf_contrastive *m)
-{
-    return m->vision.width;
-}
-
-int64_t clf_contrastive_text_width(const clf_contrastive *m)
-{
-    return m->text.width;
-}
-
-int64_t clf_contrastive_width(const clf_contrastive *m)
-{
-    return m->P;
-}
-
-/* ---- creation ---- */
-
-/* Width of the rows that come in, and of the embeddings; 0: any. */
-static clf_status check_side(const char *norm_name, const char *name, const clf_contrastive_side_desc *d, int64_t *in,
-                             int64_t *out, clf_error *err)
-{
-    const clf_host_tensor w = d->projection.weight;
-
-    CLF_REQUIRE(err, d->width >= 0 && d->width <= INT32_MAX, CLF_INVALID_ARGUMENT,
-                "%s has width %" PRId64 "; want 0 to 2^31 - 1", name, d->width);
-    *in = d->width;
-    if (clf_host_present(w)) {
-        CLF_TRY(clf_weight_check(name, &d->projection, d->width, err));
-        *in = w.dim[1];
-    } else if (d->norm.kind != CLF_NORM_NONE && *in == 0 && d->norm.weight.rank == 1) {
-        *in = d->norm.weight.dim[0];
-    }
-    CLF_TRY(clf_norm_check(norm_name, &d->norm, *in, err));
-    *out = clf_host_present(w) ? w.dim[0] : *in;
-    return CLF_OK;
-}
-
-static clf_status check_desc(const clf_contrastive_desc *d, clf_contrastive *m, clf_error *err)
-{
-    int64_t P = 0, Pt = 0;
-
-    CLF_TRY(check_side("vision.norm", "vision.projection", &d->vision, &m->vision.width, &P, err));
-    CLF_TRY(check_side("text.norm", "text.projection", &d->text, &m->text.width, &Pt, err));
-    CLF_REQUIRE(err, P == 0 || Pt == 0 || P == Pt, CLF_INVALID_ARGUMENT,
-                "text embeddings are %" PRId64 " wide; want %" PRId64 ", as those of vision", Pt, P);
-    m->P = P != 0 ? P : Pt;
-    CLF_REQUIRE(err, d->kind == CLF_SCORES_SOFTMAX || d->kind == CLF_SCORES_SIGMOID, CLF_INVALID_ARGUMENT,
-                "kind is %d; want CLF_SCORES_SOFTMAX or CLF_SCORES_SIGMOID", (int)d->kind);
-    CLF_REQUIRE(err, isfinite(d->eps) && d->eps >= 0.0F, CLF_INVALID_ARGUMENT, "eps is %g; want finite, not negative",
-                (double)d->eps);
-    m->scale = d->scale;
-    m->bias = d->bias;
-    m->eps = d->eps;
-    m->kind = d->kind;
-    return CLF_OK;
-}
-
-static clf_status fill_side(clf_context *ctx, const char *norm_name, const char *name, const clf_contrastive_desc *d,
-                            const clf_contrastive_side_desc *desc, modality *out, clf_error *err)
-{
-    CLF_TRY(clf_norm_create(ctx, norm_name, &desc->norm, out->width, d->source, &out->norm, err));
-    return clf_weight_create(ctx, name, &desc->projection, d->storage, d->source, &out->projection, err);
-}
-
-static clf_status create(clf_context *ctx, const clf_contrastive_desc *given, clf_contrastive **m, clf_error *err)
-{
-    clf_contrastive_desc d = clf_contrastive_desc_default();
-
-    CLF_DESC_READ(err, &d, given);
-    *m = clf_alloc(1, sizeof **m);
-    CLF_REQUIRE(err, *m != NULL, CLF_OUT_OF_MEMORY, "no host memory for %zu bytes", sizeof **m);
-    (*m)->ctx = ctx;
-    CLF_TRY(check_desc(&d, *m, err));
-    CLF_TRY(fill_side(ctx, "vision.norm", "vision.projection", &d, &d.vision, &(*m)->vision, err));
-    return fill_side(ctx, "text.norm", "text.projection", &d, &d.text, &(*m)->text, err);
-}
-
-clf_status clf_contrastive_create(clf_context *ctx, const clf_contrastive_desc *desc, clf_contrastive **m,
-                                  clf_error *err)
-{
-    clf_status status;
-
-    *m = NULL;
-    status = create(ctx, desc, m, err);
-    if (status != CLF_OK) {
-        clf_contrastive_destroy(*m);
-        *m = NULL;
-    }
-    return status;
-}
-
-void clf_contrastive_destroy(clf_contrastive *m)
-{
-    if (m == NULL)
-        return;
-    clf_norm_destroy(m->ctx, &m->vision.norm);
-    clf_norm_destroy(m->ctx, &m->text.norm);
-    clf_linear_weight_destroy(m->vision.projection);
-    clf_linear_weight_destroy(m->text.projection);
-    clf_free(m);
-}
-
-/* ---- calls ---- */
+/* Of a block: a quarter of the call's largest tensor on CPU devices, within these; the upper one elsewhere, where few and
+ * large launches count. */
+#define LEAST_BLOCK_BYTES (512 << 10)
+#define MOST_BLOCK_BYTES (32 << 20)
 
 static bool wants_pairs(const clf_contrastive_call *c)
 {
@@ -150,12 +41,12 @@ static bool wants_texts(const clf_contrastive_call *c)
 }
 
 /* Width of the embeddings of x. */
-static int64_t width_of(const modality *side, clf_tensor x)
+static int64_t width_of(const clf_contrastive_side *side, clf_tensor x)
 {
     return side->projection != NULL ? clf_linear_weight_out(side->projection) : x.dim[1];
 }
 
-static clf_status check_rows(const char *name, const clf_contrastive *m, const modality *side, clf_tensor x,
+static clf_status check_rows(const char *name, const clf_contrastive *m, const clf_contrastive_side *side, clf_tensor x,
                              clf_error *err)
 {
     const int64_t want = side->width != 0 ? side->width : m->P;
@@ -217,10 +108,65 @@ clf_status clf_contrastive_check(const clf_contrastive *m, const clf_contrastive
 
 /* ---- forward ---- */
 
-/* L2(projection(norm(x))) [rows, P] f32 in scratch; the same to `embeds`, where that is wanted. */
-static clf_tensor embed(clf_stream *s, const clf_contrastive *m, const modality *side, clf_tensor x, clf_tensor embeds)
+/* A call on its way. */
+typedef struct run {
+    const clf_contrastive *m;
+    clf_contrastive_call call;
+    int64_t I, J, P;
+    bool packs;
+    clf_gemm_weight packed; /* the texts' embeddings: this if `packs` */
+    clf_tensor texts;       /* else rows [J, P] */
+} run;
+
+/* Rows that go at once: as many as lie in a block with `floats` of scratch each, in blocks as equal as panels allow. */
+static int64_t rows_of_block(const clf_stream *s, const run *r, int64_t rows, int64_t floats)
 {
-    const clf_tensor y = clf_scratch(s, CLF_F32, CLF_DIMS(x.dim[0], width_of(side, x)));
+    const double f = (double)sizeof(float), I = (double)r->I, J = (double)r->J, P = (double)r->P;
+    const double quarter = fmax(fmax(I, J) * P, wants_pairs(&r->call) ? I * J : 0.0) * f / 4.0;
+    const double bytes = clf_gemm_of(clf_stream_context(s))->fuses
+                             ? fmin(fmax(quarter, LEAST_BLOCK_BYTES), MOST_BLOCK_BYTES)
+                             : MOST_BLOCK_BYTES;
+    const double fit = floor(bytes / (f * (double)CLF_MAX(floats, 1)));
+    const int64_t most = CLF_MAX((int64_t)fmin(fit, (double)rows) / CLF_GEMM_ROWS, 1) * CLF_GEMM_ROWS;
+    const int64_t blocks = CLF_MAX((rows + most - 1) / most, 1), each = (rows + blocks - 1) / blocks;
+
+    return floats == 0 ? CLF_MAX(rows, 1) : (each + CLF_GEMM_ROWS - 1) / CLF_GEMM_ROWS * CLF_GEMM_ROWS;
+}
+
+/* Rows first .. first + count of what may be absent. */
+static clf_tensor rows_of(clf_stream *s, clf_tensor t, int64_t first, int64_t count)
+{
+    return clf_present(t) ? clf_slice(s, t, 0, first, count) : t;
+}
+
+/* Results in f32 can go to y, which may be absent. */
+static bool is_direct(clf_tensor y)
+{
+    return y.dtype == CLF_F32 && clf_row_dense(y);
+}
+
+static clf_tensor result_for(clf_stream *s, clf_tensor y, int64_t rows, int64_t columns)
+{
+    return is_direct(y) ? y : clf_scratch(s, CLF_F32, CLF_DIMS(rows, columns));
+}
+
+static void deliver(clf_stream *s, clf_tensor result, clf_tensor y)
+{
+    if (clf_present(y) && !clf_same_memory(result, y))
+        clf_place(s, result, y);
+}
+
+/* Floats of scratch for a row of x and its embedding. */
+static int64_t floats_of_row(const run *r, const clf_contrastive_side *side, clf_tensor x, clf_tensor embeds)
+{
+    const bool prepared = side->norm.kind != CLF_NORM_NONE || x.dtype != CLF_F32;
+
+    return (is_direct(embeds) ? 0 : r->P) + (prepared ? x.dim[1] : 0);
+}
+
+/* y [rows, P] f32 = projection(norm(x)). */
+static void project(clf_stream *s, const clf_contrastive_side *side, clf_tensor x, clf_tensor y)
+{
     clf_linear_options o = clf_linear_options_default();
 
     if (side->projection != NULL) {
@@ -231,58 +177,159 @@ static clf_tensor embed(clf_stream *s, const clf_contrastive *m, const modality 
     } else {
         clf_place(s, x, y);
     }
-    clf_l2_norm(s, y, m->eps, y);
-    if (clf_present(embeds))
-        clf_place(s, y, embeds);
-    return y;
 }
 
-static void best(clf_stream *s, clf_tensor logits, clf_tensor scores, const clf_contrastive_call *c)
+/* y [rows, P] f32 = L2(projection(norm(x))); the same to `embeds`, where that is wanted. */
+static void embed(clf_stream *s, const run *r, const clf_contrastive_side *side, clf_tensor x, clf_tensor y,
+                  clf_tensor embeds)
 {
-    const clf_tensor none = { 0 };
-
-    /* Scores may be equal where logits are not, so these say which. */
-    clf_top_k(s, logits, CLF_TOP_K_BY_SCORE, none, c->indices);
-    if (clf_present(c->values))
-        clf_top_k(s, scores, CLF_TOP_K_BY_SCORE, c->values, clf_scratch(s, CLF_I32, clf_tensor_dims(c->indices)));
+    project(s, side, x, y);
+    clf_l2_norm(s, y, r->m->eps, y);
+    deliver(s, y, embeds);
 }
 
-static void compare(clf_stream *s, const clf_contrastive *m, clf_tensor images, clf_tensor texts,
-                    const clf_contrastive_call *c)
+static void pack_texts(clf_stream *s, run *r)
 {
-    const int64_t I = images.dim[0], J = texts.dim[0];
-    const clf_tensor logits = clf_scratch(s, CLF_F32, CLF_DIMS(I, J));
-    clf_tensor scores = { 0 };
+    const int64_t floats = floats_of_row(r, &r->m->text, r->call.text, r->call.text_embeds);
+    const int64_t step = rows_of_block(s, r, r->J, floats);
 
+    r->packed = clf_packed_rows(s, r->J, r->P);
+    for (int64_t first = 0; first < r->J; first += step) {
+        const int64_t count = CLF_MIN(step, r->J - first);
+        const clf_scope scope = clf_scope_open(s, NULL, -1);
+        const clf_tensor x = rows_of(s, r->call.text, first, count);
+        const clf_tensor embeds = rows_of(s, r->call.text_embeds, first, count);
+        const clf_tensor y = result_for(s, embeds, count, r->P);
+
+        if (clf_present(embeds)) {
+            embed(s, r, &r->m->text, x, y, embeds);
+            clf_pack_rows(s, y, first, &r->packed);
+        } else {
+            project(s, &r->m->text, x, y);
+            clf_pack_unit_rows(s, y, r->m->eps, first, &r->packed);
+        }
+        clf_scope_close(s, scope);
+    }
+}
+
+static void keep_texts(clf_stream *s, run *r)
+{
+    /* Few pictures take a pass over rows, and a few texts no panel.  The bits are the same. */
+    r->packs = wants_pairs(&r->call) && r->I > CLF_ROW_PRODUCTS_MAX && clf_packs_rows(s, r->J, r->P);
+    if (r->packs) {
+        pack_texts(s, r);
+        return;
+    }
+    r->texts = clf_is_dense(r->call.text_embeds) /* else they would be compared in another order of additions */
+                   ? result_for(s, r->call.text_embeds, r->J, r->P)
+                   : clf_scratch(s, CLF_F32, CLF_DIMS(r->J, r->P));
+    embed(s, r, &r->m->text, r->call.text, r->texts, r->call.text_embeds);
+}
+
+/* Of all pairs nothing is wanted but the best. */
+static bool wants_best_alone(const clf_contrastive_call *c)
+{
+    return clf_present(c->indices) && !clf_present(c->logits) && !clf_present(c->scores);
+}
+
+/* From products of unit vectors [rows, J], in `logits`, to what is wanted of these rows. */
+static void finish_rows(clf_stream *s, const run *r, const clf_contrastive_call *c, clf_tensor logits)
+{
+    const clf_contrastive *m = r->m;
+    clf_tensor scores = c->scores;
+
+    if (wants_best_alone(c)) {
+        clf_best_scores(s, logits, m->scale, m->bias, m->kind, c->values, c->indices);
+        return;
+    }
     if (clf_present(c->scores) || clf_present(c->values))
-        scores = clf_scratch(s, CLF_F32, CLF_DIMS(I, J));
-    clf_similarity(s, clf_reshape(s, images, CLF_DIMS(I, 1, images.dim[1])), texts, 1.0F, logits);
+        scores = result_for(s, c->scores, logits.dim[0], r->J);
     clf_scores(s, logits, m->scale, m->bias, m->kind, logits, scores);
-    if (clf_present(c->logits))
-        clf_place(s, logits, c->logits);
-    if (clf_present(c->scores))
-        clf_place(s, scores, c->scores);
+    deliver(s, logits, c->logits);
+    deliver(s, scores, c->scores);
+    /* Scores may be equal where logits are not, so these say which. */
     if (clf_present(c->indices))
-        best(s, logits, scores, c);
+        clf_top_k_of(s, logits, CLF_TOP_K_BY_SCORE, scores, c->values, c->indices);
+}
+
+/* [n, P], rows anywhere, as [n, 1, P]. */
+static clf_tensor one_row_each(clf_tensor t)
+{
+    t.rank = 3;
+    t.dim[2] = t.dim[1];
+    t.stride[2] = t.stride[1];
+    t.dim[1] = 1;
+    return t;
+}
+
+static void compare(clf_stream *s, const run *r, clf_tensor images, clf_tensor logits)
+{
+    if (r->packs)
+        clf_packed_similarity(s, images, &r->packed, logits);
+    else
+        clf_similarity(s, one_row_each(images), r->texts, 1.0F, logits);
+}
+
+/* Pictures first .. first + count, from rows to results. */
+static void run_images(clf_stream *s, const run *r, int64_t first, int64_t count)
+{
+    const clf_scope scope = clf_scope_open(s, NULL, -1);
+    clf_contrastive_call c = r->call;
+    clf_tensor *const rows[] = { &c.vision, &c.image_embeds, &c.logits, &c.scores, &c.indices, &c.values };
+    clf_tensor logits = { .dtype = CLF_DTYPE_NONE };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        *rows[i] = rows_of(s, *rows[i], first, count);
+    if (wants_pairs(&c)) /* before the smaller tensor: blocks of scratch are used again in their order */
+        logits = result_for(s, c.logits, count, r->J);
+    const clf_tensor images = result_for(s, c.image_embeds, count, r->P);
+
+    embed(s, r, &r->m->vision, c.vision, images, c.image_embeds);
+    if (wants_pairs(&c)) {
+        compare(s, r, images, logits);
+        finish_rows(s, r, &c, logits);
+    }
+    clf_scope_close(s, scope);
+}
+
+/* Floats of scratch for a picture. */
+static int64_t floats_of_image(const run *r)
+{
+    const clf_contrastive_call *c = &r->call;
+    const int64_t row = floats_of_row(r, &r->m->vision, c->vision, c->image_embeds);
+    const bool scores = clf_present(c->scores)
+                            ? !is_direct(c->scores)
+                            : clf_present(c->values) && (!wants_best_alone(c) || c->indices.dim[1] > CLF_SCORES_BEST);
+
+    return row + (wants_pairs(c) && !is_direct(c->logits) ? r->J : 0) + (scores ? r->J : 0);
+}
+
+static void run_call(clf_stream *s, run *r)
+{
+    if (wants_texts(&r->call))
+        keep_texts(s, r);
+    if (!wants_images(&r->call))
+        return;
+
+    const int64_t step = rows_of_block(s, r, r->I, floats_of_image(r));
+
+    for (int64_t first = 0; first < r->I; first += step)
+        run_images(s, r, first, CLF_MIN(step, r->I - first));
 }
 
 void clf_contrastive_forward(clf_stream *s, const clf_contrastive *m, const clf_contrastive_call *given)
 {
-    clf_contrastive_call call = clf_contrastive_call_default();
-    const clf_tensor none = { 0 };
-    clf_tensor images = none, texts = none;
+    run r = { .m = m, .call = clf_contrastive_call_default() };
 
     if (!clf_op_enter(s) || !clf_op_passed(s, clf_contrastive_check(m, given, clf_op_error(s))))
         return;
     if (given != NULL)
-        (void)clf_desc_read(&call, sizeof call, given); /* the check has found it readable */
+        (void)clf_desc_read(&r.call, sizeof r.call, given); /* the check has found it readable */
     const clf_scope scope = clf_scope_open(s, CLF_OP, -1);
 
-    if (wants_images(&call))
-        images = embed(s, m, &m->vision, call.vision, call.image_embeds);
-    if (wants_texts(&call))
-        texts = embed(s, m, &m->text, call.text, call.text_embeds);
-    if (wants_pairs(&call))
-        compare(s, m, images, texts, &call);
+    r.I = wants_images(&r.call) ? r.call.vision.dim[0] : 0;
+    r.J = wants_texts(&r.call) ? r.call.text.dim[0] : 0;
+    r.P = wants_texts(&r.call) ? width_of(&m->text, r.call.text) : width_of(&m->vision, r.call.vision);
+    run_call(s, &r);
     clf_scope_close(s, scope);
 }

@@ -17,7 +17,7 @@
 
 int64_t clf_qformer_vision_width(const clf_qformer *q)
 {
-    return clf_linear_weight_in(q->kv);
+    return q->Dv;
 }
 
 int64_t clf_qformer_width(const clf_qformer *q)
@@ -50,9 +50,9 @@ uint64_t clf_qformer_flop(const clf_qformer *q, int64_t B, int64_t N, int64_t T,
     const uint64_t M = N > 0 ? (uint64_t)q->M : 0, D = (uint64_t)q->D;
     const uint64_t rows = (uint64_t)N * q->products.vision + M * q->products.query + (uint64_t)T * q->products.text;
     const uint64_t self = (uint64_t)q->layer_count * seen_pairs(M, (uint64_t)T, objective) * D;
-    const uint64_t cross = (uint64_t)q->cross_count * M * (uint64_t)N * D;
+    const uint64_t cross = M * (uint64_t)N * q->products.pair;
 
-    return 2 * (uint64_t)B * (rows + 2 * (self + cross)); /* q k^T and p v: D each for a pair of rows */
+    return 2 * (uint64_t)B * (rows + 2 * self + cross); /* q k^T and p v of self-attention: D each for a pair of rows */
 }
 
 /* ---- rules ---- */
@@ -222,7 +222,8 @@ static clf_attention_options cross_rules(const clf_qformer_options *o)
 
 /* What is the same for all layers of a call. */
 typedef struct clf_qformer_call {
-    clf_tensor kv; /* [B, N, all layers]; absent: no vision */
+    clf_absorbed_context vision; /* in an absorbed module */
+    clf_tensor kv;               /* in others: [B, N, all layers] */
     clf_attention_options self, cross;
     clf_tensor weights; /* absent: not wanted */
     int32_t weights_of;
@@ -249,16 +250,39 @@ static void self_attention(clf_stream *s, const clf_qformer_layer *l, int32_t i,
     clf_normalise(s, &l->self_norm, x, x);
 }
 
+/* asked: what the layer asks, where that is known. */
+static void look_at_keys(clf_stream *s, const clf_qformer_layer *l, clf_tensor asked, const clf_qformer_call *call,
+                         const clf_attention_options *rules, clf_tensor x)
+{
+    const clf_tensor kv = clf_slice(s, call->kv, 2, l->kv_at, clf_attention_layer_kv_width(&l->cross));
+
+    if (clf_present(asked))
+        clf_attention_layer_asked(s, &l->cross, asked, kv, rules, x, x);
+    else
+        clf_attention_layer_cross(s, &l->cross, x, kv, rules, x, x);
+}
+
+static void look_at_rows(clf_stream *s, const clf_qformer_layer *l, clf_tensor asked, const clf_qformer_call *call,
+                         const clf_attention_options *rules, clf_tensor x)
+{
+    if (clf_present(asked))
+        clf_absorbed_asked(s, &l->cross, &l->absorbed, asked, &call->vision, rules, x, x);
+    else
+        clf_absorbed_cross(s, &l->cross, &l->absorbed, x, &call->vision, rules, x, x);
+}
+
 static void cross_attention(clf_stream *s, const clf_qformer *q, int32_t i, const clf_qformer_call *call, clf_tensor x)
 {
     const clf_qformer_layer *l = &q->layers[i];
     const clf_attention_options rules = rules_of(call, i, false);
-    const clf_tensor kv = clf_slice(s, call->kv, 2, l->kv_at, clf_attention_layer_kv_width(&l->cross));
+    clf_tensor asked = { 0 };
 
     if (i == 0 && call->started)
-        clf_attention_layer_asked(s, &l->cross, clf_place_batch(q->asked, x.dim[0]), kv, &rules, x, x);
+        asked = clf_place_batch(q->asked, x.dim[0]);
+    if (q->absorbed)
+        look_at_rows(s, l, asked, call, &rules, x);
     else
-        clf_attention_layer_cross(s, &l->cross, x, kv, &rules, x, x);
+        look_at_keys(s, l, asked, call, &rules, x);
     clf_normalise(s, &l->cross_norm, x, x);
 }
 
@@ -309,7 +333,10 @@ static void run(clf_stream *s, const clf_qformer *q, clf_tensor vision, const in
         T == 0 && !clf_present(o->queries) && !(clf_present(o->weights) && o->weights_of_self && o->weights_of == 0);
     if (M > 0) {
         embed_queries(s, q, o->queries, call.started, clf_slice(s, x, 1, 0, M));
-        call.kv = vision_keys(s, q, vision);
+        if (q->absorbed)
+            call.vision = clf_absorbed_pack(s, vision, o->vision_mask);
+        else
+            call.kv = vision_keys(s, q, vision);
     }
     if (T > 0)
         embed_text(s, q, text_ids, clf_slice(s, x, 1, M, T));

@@ -132,6 +132,25 @@ static clf_status check_desc(const clf_qformer_desc *d, clf_host_tensor *queries
 
 /* ---- weights ---- */
 
+/* Of the first layer with cross-attention; the check has found the others alike. */
+static int64_t vision_width(const clf_qformer_desc *d)
+{
+    int32_t i = 0;
+
+    while (!has_cross(&d->layers[i]))
+        i++;
+    return clf_attention_layer_context_width(&d->layers[i].cross);
+}
+
+/* Whether all layers with cross-attention can do without keys and values. */
+static bool all_absorbed(const clf_qformer *q, const clf_qformer_desc *d)
+{
+    for (int32_t i = 0; i < d->layer_count; i++)
+        if (has_cross(&d->layers[i]) && !clf_absorbed_pays(q->ctx, &d->layers[i].cross, q->M))
+            return false;
+    return true;
+}
+
 /* Keys and values of all layers with cross-attention in one product. */
 static clf_status create_kv(clf_qformer *q, const clf_qformer_desc *d, clf_error *err)
 {
@@ -139,13 +158,13 @@ static clf_status create_kv(clf_qformer *q, const clf_qformer_desc *d, clf_error
     const clf_attention_layer_desc **cross = clf_alloc(count, sizeof *cross);
     clf_norm_desc *norms = clf_alloc(count, sizeof *norms); /* none stands before them */
     clf_status status = CLF_OUT_OF_MEMORY;
+    int32_t cross_count = 0;
 
-    q->cross_count = 0;
     for (int32_t i = 0; cross != NULL && i < d->layer_count; i++)
         if (has_cross(&d->layers[i]))
-            cross[q->cross_count++] = &d->layers[i].cross;
+            cross[cross_count++] = &d->layers[i].cross;
     if (cross != NULL && norms != NULL)
-        status = clf_kv_weight_create(q->ctx, cross, norms, q->cross_count, d->storage, d->source, &q->kv, err);
+        status = clf_kv_weight_create(q->ctx, cross, norms, cross_count, d->storage, d->source, &q->kv, err);
     else
         CLF_FAIL(err, status, "no host memory for %zu layers", count);
     clf_free(cross);
@@ -171,6 +190,9 @@ static clf_status create_layer(clf_qformer *q, const clf_qformer_desc *d, int32_
     if (has_cross(from)) {
         CLF_TRY(clf_attention_layer_create(q->ctx, CLF_LAYER(i, "cross"), &from->cross, CLF_SHARED_ATTENTION,
                                            d->storage, d->source, &l->cross, err));
+        if (q->absorbed)
+            CLF_TRY(clf_absorbed_create(q->ctx, CLF_LAYER(i, "cross"), &from->cross, d->storage, d->source,
+                                        &l->absorbed, err));
         CLF_TRY(create_norm(q, d, CLF_LAYER(i, "cross_norm"), &from->cross_norm, &l->cross_norm, err));
     }
     CLF_TRY(clf_feed_forward_create(q->ctx, CLF_LAYER(i, "query_feed_forward"), &from->query_feed_forward, d->storage,
@@ -216,7 +238,10 @@ static void start_queries(clf_stream *s, clf_qformer *q)
     clf_attention_layer_self(s, &l->self, q->queries, &rules, q->queries, q->started);
     clf_normalise(s, &l->self_norm, q->started, q->started);
     if (clf_present(q->asked))
-        clf_copy(s, clf_attention_layer_ask(s, &l->cross, q->started), q->asked);
+        clf_copy(s,
+                 q->absorbed ? clf_absorbed_ask(s, &l->cross, &l->absorbed, q->started)
+                             : clf_attention_layer_ask(s, &l->cross, q->started),
+                 q->asked);
 }
 
 /* Copies the groups, and computes what every call would compute again. */
@@ -248,9 +273,11 @@ static clf_status create_queries(clf_qformer *q, const clf_qformer_desc *d, clf_
     (void)clf_parameter_table(d->queries, &queries); /* the check has found it sound */
     CLF_TRY(clf_parameter_create(q->ctx, "queries", queries, CLF_F32, d->source, &q->queries, err));
     CLF_TRY(clf_tensor_create(q->ctx, CLF_F32, CLF_DIMS(1, q->M, q->D), &q->started, err));
-    if (cross->q != NULL)
-        CLF_TRY(clf_tensor_create(q->ctx, CLF_F32, CLF_DIMS(1, q->M, cross->H * cross->D), &q->asked, err));
-    return CLF_OK;
+    if (cross->q == NULL)
+        return CLF_OK;
+    return clf_tensor_create(q->ctx, CLF_F32,
+                             q->absorbed ? CLF_DIMS(1, cross->H * q->M, q->Dv) : CLF_DIMS(1, q->M, cross->H * cross->D),
+                             &q->asked, err);
 }
 
 static clf_status create_constants(clf_qformer *q, const clf_qformer_desc *d, clf_error *err)
@@ -274,6 +301,17 @@ static clf_status create_constants(clf_qformer *q, const clf_qformer_desc *d, cl
     return status;
 }
 
+/* Keys and values are products of the rows of vision; absorbed, their weights meet the queries, and scores and sums are
+ * as wide as vision. */
+static void count_cross(clf_qformer *q, const clf_attention_layer_desc *cross)
+{
+    const uint64_t made = clf_attention_layer_context_products(cross);
+
+    q->products.query += clf_attention_layer_products(cross) + (q->absorbed ? made : 0);
+    q->products.vision += q->absorbed ? 0 : made;
+    q->products.pair += 2 * (uint64_t)(q->absorbed ? cross->heads * q->Dv : q->D);
+}
+
 static void count_products(clf_qformer *q, const clf_qformer_desc *d)
 {
     for (int32_t i = 0; i < d->layer_count; i++) {
@@ -282,10 +320,8 @@ static void count_products(clf_qformer *q, const clf_qformer_desc *d)
 
         q->products.query += self + clf_feed_forward_products(&l->query_feed_forward);
         q->products.text += self + clf_feed_forward_products(&l->text_feed_forward);
-        if (has_cross(l)) {
-            q->products.query += clf_attention_layer_products(&l->cross);
-            q->products.vision += clf_attention_layer_context_products(&l->cross);
-        }
+        if (has_cross(l))
+            count_cross(q, &l->cross);
     }
 }
 
@@ -295,10 +331,13 @@ static clf_status fill(clf_qformer *q, const clf_qformer_desc *d, clf_error *err
     if (q->layers == NULL)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "no host memory for %d layers", (int)d->layer_count);
     q->layer_count = d->layer_count;
+    q->Dv = vision_width(d);
+    q->absorbed = all_absorbed(q, d);
     count_products(q, d);
     CLF_TRY(create_norm(q, d, "embedding_norm", &d->embedding_norm, &q->embedding_norm, err));
     CLF_TRY(create_layers(q, d, err));
-    CLF_TRY(create_kv(q, d, err));
+    if (!q->absorbed)
+        CLF_TRY(create_kv(q, d, err));
     CLF_TRY(create_table(q, d, "word_embeddings", d->word_embeddings, &q->words, err));
     if (takes_text(d))
         CLF_TRY(create_table(q, d, "position_embeddings", d->position_embeddings, &q->positions, err));
@@ -339,6 +378,7 @@ static void destroy_layer(clf_context *ctx, clf_qformer_layer *l)
 {
     clf_attention_layer_destroy(ctx, &l->self);
     clf_attention_layer_destroy(ctx, &l->cross);
+    clf_absorbed_destroy(ctx, &l->absorbed);
     clf_feed_forward_destroy(ctx, &l->query_feed_forward);
     clf_feed_forward_destroy(ctx, &l->text_feed_forward);
     clf_norm_destroy(ctx, &l->self_norm);

@@ -143,6 +143,7 @@ static clf_status check_outputs(const clf_relevance *m, const clf_relevance_call
 /* Outputs lie apart from each other and from the inputs. */
 static clf_status check_apart(const clf_relevance_call *c, clf_error *err)
 {
+    enum { INPUTS = 5 };
     const struct {
         const char *name;
         clf_tensor t;
@@ -152,7 +153,7 @@ static clf_status check_apart(const clf_relevance_call *c, clf_error *err)
         { "query", c->query },
         { "vision", c->vision },
         { "dense", c->dense },
-        { "textures", c->textures }, /* the first output */
+        { "textures", c->textures }, /* INPUTS stand before it */
         { "information", c->information },
         { "perspectival", c->perspectival },
         { "participatory", c->participatory },
@@ -166,7 +167,7 @@ static clf_status check_apart(const clf_relevance_call *c, clf_error *err)
         { "lengths", c->lengths },
     };
 
-    for (size_t i = 5; i < CLF_COUNT(all); i++)
+    for (size_t i = INPUTS; i < CLF_COUNT(all); i++)
         for (size_t k = 0; k < i; k++)
             CLF_REQUIRE(err, !clf_present(all[i].t) || !clf_present(all[k].t) || !clf_may_overlap(all[i].t, all[k].t),
                         CLF_INVALID_ARGUMENT, "%s overlaps %s; want apart", all[i].name, all[k].name);

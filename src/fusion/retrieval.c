@@ -19,12 +19,12 @@
 
 #define CLF_OP "retrieval"
 
-/* Long enough that starting two kernels does not count beside the product, short enough that a block is in a cache of
- * the last level when its second panel of queries comes. */
+/* Of a block that is uploaded: long enough that starting two kernels does not count beside the product. */
 #define BLOCK_BYTES (4 << 20)
 
-/* For a few queries, in place: no cache need hold a block, and starting kernels costs less. */
-#define FEW_BLOCK_BYTES (32 << 20)
+/* In place a block needs no memory, so it is longer, as long as its scores stay in a cache. */
+#define PLACE_BYTES (32 << 20)
+#define SCORE_BYTES (2 << 20)
 
 /* Below this CLF_VEC a panel is narrow, too. */
 #define FEW_VECTOR 8
@@ -41,8 +41,8 @@ typedef struct slot {
 struct clf_retrieval {
     clf_context *ctx;
     clf_host_tensor stored;
-    int64_t N, D, R; /* R: rows of a block */
-    int64_t few_R;   /* for a few queries */
+    int64_t N, D;
+    int64_t R, most; /* rows of a block, at least and at most; one number but in place */
     bool in_place;
     clf_stream *uploads, *products;
     slot rooms[ROOMS]; /* absent where blocks are read in place */
@@ -114,7 +114,7 @@ static clf_status create(clf_context *ctx, const clf_retrieval_desc *given, clf_
     r->D = d.stored.dim[1];
     r->R = CLF_MAX(1, CLF_MIN(r->N, d.block_rows > 0 ? d.block_rows : BLOCK_BYTES / row_bytes));
     r->in_place = reads_in_place(ctx, &d);
-    r->few_R = r->in_place && d.block_rows == 0 ? CLF_MAX(1, CLF_MIN(r->N, FEW_BLOCK_BYTES / row_bytes)) : r->R;
+    r->most = r->in_place && d.block_rows == 0 ? CLF_MAX(1, CLF_MIN(r->N, PLACE_BYTES / row_bytes)) : r->R;
     CLF_TRY(create_streams(r, d.profiling, err));
     for (size_t i = 0; i < ROOMS && !r->in_place; i++)
         CLF_TRY(clf_tensor_create(ctx, d.stored.dtype, CLF_DIMS(r->R, r->D), &r->rooms[i].block, err));
@@ -184,17 +184,22 @@ static void multiply(clf_stream *s, const search *f, clf_tensor block, int64_t f
                       clf_slice(s, f->values, 0, q, 1), clf_slice(s, f->indices, 0, q, 1));
 }
 
+/* Of a block that is searched for Q queries. */
+static int64_t rows_for(const clf_retrieval *r, int64_t Q)
+{
+    return CLF_MIN(r->most, CLF_MAX(r->R, SCORE_BYTES / (int64_t)sizeof(float) / Q));
+}
+
 /* Blocks where they lie.  Commands in flight keep the buffer that is released behind them. */
 static void search_in_place(clf_retrieval *r, const search *f)
 {
     clf_stream *s = r->products;
-    const int64_t R = f->queries != NULL ? r->R : r->few_R;
+    const int64_t R = rows_for(r, f->values.dim[0]);
 
     for (int64_t first = 0; first < r->N && clf_stream_status(s) == CLF_OK; first += R) {
         clf_tensor block = clf_tensor_shape(r->stored.dtype, CLF_DIMS(CLF_MIN(R, r->N - first), r->D));
-        const uint64_t bytes = (uint64_t)clf_element_count(block) * clf_dtype_bytes(block.dtype);
 
-        if (clf_op_passed(s, clf_buffer_wrap(r->ctx, block_data(r, first), bytes, &block.mem, clf_op_error(s))))
+        if (clf_op_passed(s, clf_buffer_wrap(r->ctx, block_data(r, first), &block, clf_op_error(s))))
             multiply(s, f, block, first);
         clf_buffer_unwrap(block.mem);
     }
@@ -340,7 +345,7 @@ static clf_status run(clf_retrieval *r, clf_host_tensor queries, const clf_linea
     const search f = {
         .queries = packed,
         .few = packed == NULL ? upload_few(s, queries) : (clf_tensor){ .mem = NULL },
-        .scores = clf_scratch(s, CLF_F32, CLF_DIMS((packed != NULL ? r->R : r->few_R) * Q)),
+        .scores = clf_scratch(s, CLF_F32, CLF_DIMS(rows_for(r, Q) * Q)),
         .values = clf_scratch(s, CLF_F32, CLF_DIMS(Q, k)),
         .indices = clf_scratch(s, CLF_I64, CLF_DIMS(Q, k)),
     };

@@ -14,6 +14,7 @@ typedef struct clf_gemm_weight {
     int64_t K;         /* in */
     clf_dtype storage; /* f32, f16 or bf16 */
     clf_tensor packed; /* the provider's layout; owned by the linear weight, or scratch after pack_rows */
+    int64_t count;     /* above 0: so many weights [N, K], each for rows of its own */
 } clf_gemm_weight;
 
 /* A weight on the host, checked: parts stacked in their order. */
@@ -24,6 +25,16 @@ typedef struct clf_gemm_host {
     clf_dtype rounded; /* the type that weights are rounded to before they are scaled; none: as they are */
     double *shift;     /* [N], receives W column_shift of rows that have one; NULL: none has */
 } clf_gemm_host;
+
+/* Rows of a call on their way into a weight. */
+typedef struct clf_gemm_rows {
+    clf_tensor z;  /* [n, K] f32, dense in K */
+    int64_t first; /* of the weight's rows, a multiple of CLF_GEMM_ROWS */
+    bool unit;     /* each is divided by its length, bit for bit as clf_l2_norm does it with eps */
+    float eps;
+} clf_gemm_rows;
+
+#define CLF_GEMM_ROWS 32
 
 /* What a provider does after the product, when it says so. */
 typedef struct clf_gemm_fusion {
@@ -43,14 +54,31 @@ typedef struct clf_gemm_provider {
     /* Fills w->packed from a host weight of N rows of K; the caller owns it.  Nothing is left after an error. */
     clf_status (*pack)(clf_context *ctx, const clf_gemm_host *host, clf_gemm_weight *w, clf_error *err);
 
-    /* Packs z [N, K], f32 and dense, which a call has made: w->packed is scratch of the stream, storage f32.  NULL: takes
-     * weights of the host alone. */
+    /* Packs z [N, K] or [count, N, K], dense, which a call has made: w->packed is scratch of the stream, storage f32.
+     * NULL: takes weights of the host alone. */
     void (*pack_rows)(clf_stream *s, clf_tensor z, clf_gemm_weight *w);
+
+    /* The same with z [count, K, N], each turned.  A mask f32 [count or 1, K] hides rows of z with -FLT_MAX and below;
+     * they count as 0, unless all of them are hidden.  NULL where pack_rows is. */
+    void (*pack_columns)(clf_stream *s, clf_tensor z, clf_tensor mask, clf_gemm_weight *w);
+
+    /* Fills w->packed from a host weight of w->count K rows of N: w->count weights, each turned.  NULL where pack_rows
+     * is. */
+    clf_status (*pack_turned)(clf_context *ctx, const clf_gemm_host *host, clf_gemm_weight *w, clf_error *err);
+
+    /* Whether a packed weight of count N rows is also packed as `count` weights of N rows.  NULL where pack_rows is. */
+    bool (*divides)(const clf_context *ctx, int64_t N);
+
+    /* Room in scratch for N rows of K, storage f32, which a call makes part by part; pack_part packs some of them.  NULL
+     * where pack_rows is. */
+    void (*reserve_rows)(clf_stream *s, int64_t N, int64_t K, clf_gemm_weight *w);
+    void (*pack_part)(clf_stream *s, const clf_gemm_rows *rows, const clf_gemm_weight *w);
 
     /* Called before a context that uses the provider is released; NULL: nothing to do. */
     void (*before_release)(clf_context *ctx);
 
-    /* x [..., K] f32, the prologue behind it, y [..., N]; already checked. */
+    /* x [..., K] f32, the prologue behind it, y [..., N]; already checked.  A weight with a count takes x [count, ..., K],
+     * y [count, ..., N], a bias [count N] and no residual. */
     void (*run)(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, const clf_gemm_fusion *fusion, clf_tensor y);
 } clf_gemm_provider;
 

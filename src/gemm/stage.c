@@ -195,10 +195,9 @@ static clf_status pack_in_place(clf_stream *s, const clf_gemm_host *h, const pie
                                 clf_stage_pack *pack, const clf_gemm_weight *w, clf_error *err)
 {
     clf_tensor t = clf_tensor_shape(p->part->layer.weight.dtype, CLF_DIMS(rows, w->K));
-    const uint64_t bytes = (uint64_t)(rows * w->K) * clf_dtype_bytes(t.dtype);
     clf_status status;
 
-    CLF_TRY(clf_buffer_wrap(clf_stream_context(s), data_of(p, w->K), bytes, &t.mem, err));
+    CLF_TRY(clf_buffer_wrap(clf_stream_context(s), data_of(p, w->K), &t, err));
     pack(s, t, first, w);
     status = clf_stream_finish(s, err);
     clf_buffer_unwrap(t.mem);

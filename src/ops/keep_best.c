@@ -37,14 +37,14 @@ clf_status clf_keep_best_check(clf_tensor scores, int64_t seen, clf_tensor value
 }
 
 /* Of a launch over so many rows, each of which may move the whole list of each query.  Leaving a loop turns the loop in
- * it once more, and so do the other ways through the kernel. */
+ * it once more, and so do the other ways through the kernel; looking at rows together adds less than two for each. */
 static uint64_t turns_of(const clf_stream *s, int64_t rows, int64_t k)
 {
     const uint64_t insert = clf_turns((uint64_t)k - 1, 0), vector = clf_stream_context(s)->vector_width;
 
     if (clf_op_kernels(s) != CLF_KERNELS_SIMD)
         return clf_turns((uint64_t)rows, insert) + 16;
-    return clf_turns(vector, 0) + clf_turns((uint64_t)rows, clf_turns(vector, insert) + 1) + 16;
+    return clf_turns(vector, 0) + clf_turns((uint64_t)rows, clf_turns(vector, insert) + 2) + 16;
 }
 
 /* Rows of a launch: all that the device has turns for. */

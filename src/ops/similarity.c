@@ -1,8 +1,8 @@
 /* similarity: y[i, j] = scale max over m of <x[i, m], z[j]>.  x [I, M, C], z [J, C], y [I, J]. */
 #include <clfusion/similarity.h>
 
-#include "gemm/gemm.h"
 #include "ops/check.h"
+#include "ops/packed_rows.h"
 #include "ops/row_products.h"
 #include "ops/sweep.h"
 #include "ops/turns.h"
@@ -17,10 +17,7 @@
 /* Rows of x of its group. */
 #define BLOCK UINT64_C(64)
 
-/* From so many rows of z on they are worth packing: a panel of most CPU devices. */
-#define PRODUCT_ROWS 32
-
-/* Of these at a time: little beside z, enough for every unit. */
+/* Rows of z are packed so many at a time: little beside z, enough for every unit. */
 #define PACKED_BYTES (1 << 20)
 
 /* Of all kernels, from the variables of these names. */
@@ -74,12 +71,10 @@ static void launch_simd(clf_stream *s, clf_kernel *kernel, clf_tensor x, clf_ten
 
 /* One row of x for each i, and at least a panel of rows of z: a matrix product.  Whether it is one does not depend on I,
  * so that a row has the same bits in every batch. */
-static bool is_product(const clf_stream *s, const clf_gemm_provider *provider, clf_tensor x, clf_tensor z, float scale,
-                       clf_tensor y)
+static bool is_product(const clf_stream *s, clf_tensor x, clf_tensor z, float scale, clf_tensor y)
 {
-    return clf_op_kernels(s) == CLF_KERNELS_SIMD && provider->pack_rows != NULL && x.dtype == CLF_F32 &&
-           x.dim[1] == 1 && z.dim[0] >= PRODUCT_ROWS && scale == 1.0F && clf_is_dense(z) && x.dim[0] <= INT32_MAX &&
-           x.dim[2] <= INT32_MAX && z.dim[0] <= INT32_MAX && clf_element_count(y) > 0;
+    return clf_packs_rows(s, z.dim[0], z.dim[1]) && x.dtype == CLF_F32 && x.dim[1] == 1 && scale == 1.0F &&
+           clf_is_dense(z) && x.dim[0] <= INT32_MAX && clf_element_count(y) > 0;
 }
 
 /* [I, 1, C] as [I, C], wherever the rows lie. */
@@ -91,20 +86,18 @@ static clf_tensor row_of_each(clf_tensor x)
     return x;
 }
 
-static void multiply(clf_stream *s, const clf_gemm_provider *provider, clf_tensor x, clf_tensor z, clf_tensor y)
+static void multiply(clf_stream *s, clf_tensor x, clf_tensor z, clf_tensor y)
 {
-    const clf_linear_options options = clf_linear_options_default();
-    const clf_gemm_fusion nothing = { .options = &options };
-    const int64_t panels = PACKED_BYTES / (PRODUCT_ROWS * z.dim[1] * (int64_t)sizeof(float));
-    const int64_t step = PRODUCT_ROWS * CLF_MAX(1, panels);
+    const int64_t C = z.dim[1], panels = PACKED_BYTES / (CLF_GEMM_ROWS * C * (int64_t)sizeof(float));
+    const int64_t step = CLF_GEMM_ROWS * CLF_MAX(1, panels);
 
     for (int64_t first = 0; first < z.dim[0]; first += step) {
         const int64_t count = CLF_MIN(step, z.dim[0] - first);
         const clf_scope scope = clf_scope_open(s, NULL, -1);
-        clf_gemm_weight w;
+        const clf_gemm_weight w = clf_packed_rows(s, count, C);
 
-        provider->pack_rows(s, clf_slice(s, z, 0, first, count), &w);
-        provider->run(s, x, &w, &nothing, clf_slice(s, y, 1, first, count));
+        clf_pack_rows(s, clf_slice(s, z, 0, first, count), 0, &w);
+        clf_packed_similarity(s, x, &w, clf_slice(s, y, 1, first, count));
         clf_scope_close(s, scope);
     }
 }
@@ -114,15 +107,13 @@ void clf_similarity(clf_stream *s, clf_tensor x, clf_tensor z, float scale, clf_
     if (!clf_op_enter(s) || !clf_op_passed(s, clf_similarity_check(x, z, scale, y, clf_op_error(s))))
         return;
 
-    const clf_gemm_provider *provider = clf_gemm_of(clf_stream_context(s));
-
-    if (is_product(s, provider, x, z, scale, y)) {
+    if (is_product(s, x, z, scale, y)) {
         const clf_tensor rows = row_of_each(x);
 
         if (x.dim[0] <= CLF_ROW_PRODUCTS_MAX && clf_is_dense(rows) && clf_is_dense(y))
             clf_row_products(s, z, rows, y); /* the same bits, and nothing is packed */
         else
-            multiply(s, provider, rows, z, y);
+            multiply(s, rows, z, y);
         return;
     }
     static const char *const entry[] = {

@@ -3,6 +3,7 @@
 
 #include "ops/check.h"
 #include "ops/sweep.h"
+#include "ops/top_k_of.h"
 #include "ops/turns.h"
 
 #define CLF_OP "top_k"
@@ -20,7 +21,7 @@
 
 /* How a call is cut up. */
 typedef struct work {
-    clf_tensor scores, values, indices;
+    clf_tensor scores, from, values, indices; /* values are taken from `from` */
     clf_top_k_order order;
     clf_kernel_shape shape;
     clf_options options;
@@ -142,7 +143,7 @@ static void write_results(clf_stream *s, const work *w, clf_tensor chosen, clf_t
     const clf_kernel kernel =
         shared_kernel_of(w, "clf_top_k_write", clf_div_up(w->k, SPAN_SCORES), clf_turns(CLF_MIN(w->k, SPAN_SCORES), 0));
 
-    CLF_LAUNCH(s, &kernel, clf_arg_rows(w->scores), clf_arg_u64(w->first), clf_arg_u64(w->batch), clf_arg_u64(w->k),
+    CLF_LAUNCH(s, &kernel, clf_arg_rows(w->from), clf_arg_u64(w->first), clf_arg_u64(w->batch), clf_arg_u64(w->k),
                clf_arg_u64(CLF_MAX(1, w->block)), clf_arg_u32(clf_present(chosen)), clf_arg_memory(chosen),
                clf_arg_u64(clf_first_element(chosen)), clf_arg_memory(found), clf_arg_u64(clf_first_element(found)),
                clf_arg_u32(clf_present(w->values)), clf_arg_rows(w->values), clf_arg_rows(w->indices));
@@ -196,18 +197,25 @@ static void run_ref(clf_stream *s, const work *w)
     const uint64_t moved = w->order == CLF_TOP_K_BY_POSITION ? w->k / 2 + 1 : 0; /* by each that is found, on average */
     const clf_kernel kernel = kernel_of(w, "clf_top_k_ref", NULL, 1, clf_turns(w->k, clf_turns(w->N, 0) + moved + 2));
 
-    CLF_LAUNCH(s, &kernel, clf_arg_rows(w->scores), clf_arg_u64(w->rows), clf_arg_u64(w->N), clf_arg_u64(w->k),
-               clf_arg_u32(w->order == CLF_TOP_K_BY_SCORE), clf_arg_u32(clf_present(w->values)),
+    CLF_LAUNCH(s, &kernel, clf_arg_rows(w->scores), clf_arg_rows(w->from), clf_arg_u64(w->rows), clf_arg_u64(w->N),
+               clf_arg_u64(w->k), clf_arg_u32(w->order == CLF_TOP_K_BY_SCORE), clf_arg_u32(clf_present(w->values)),
                clf_arg_rows(w->values), clf_arg_rows(w->indices));
 }
 
 void clf_top_k(clf_stream *s, clf_tensor scores, clf_top_k_order order, clf_tensor values, clf_tensor indices)
+{
+    clf_top_k_of(s, scores, order, scores, values, indices);
+}
+
+void clf_top_k_of(clf_stream *s, clf_tensor scores, clf_top_k_order order, clf_tensor from, clf_tensor values,
+                  clf_tensor indices)
 {
     if (!clf_op_enter(s) || !clf_op_passed(s, clf_top_k_check(scores, order, values, indices, clf_op_error(s))))
         return;
 
     work w = {
         .scores = scores,
+        .from = from,
         .values = values,
         .indices = indices,
         .order = order,

@@ -47,15 +47,23 @@ void clf_buffer_release(clf_context *ctx, cl_mem mem, uint64_t bytes)
     clf_cl()->ReleaseMemObject(mem);
 }
 
-clf_status clf_buffer_wrap(clf_context *ctx, const void *host, uint64_t bytes, cl_mem *mem, clf_error *err)
+/* Intel's CPU runtime (2026.22, 2026-11) copies host memory that does not begin at a multiple of its
+ * CL_DEVICE_MEM_BASE_ADDR_ALIGN, 128 bytes, which is the least that the standard allows.  What lies before is of the same
+ * page. */
+#define WRAP_ALIGN 128
+
+clf_status clf_buffer_wrap(clf_context *ctx, const void *host, clf_tensor *t, clf_error *err)
 {
+    const size_t before = (uintptr_t)host % WRAP_ALIGN;
+    const uint64_t bytes = before + (uint64_t)clf_element_count(*t) * clf_dtype_bytes(t->dtype);
     cl_int code = CL_SUCCESS;
 
     /* The table wants a pointer to change; the flags say that nobody does. */
-    *mem = clf_cl()->CreateBuffer(ctx->cl, CL_MEM_READ_ONLY | CL_MEM_USE_HOST_PTR, (size_t)bytes,
-                                  (void *)(uintptr_t)host, &code);
-    if (code != CL_SUCCESS || *mem == NULL) {
-        *mem = NULL;
+    t->mem = clf_cl()->CreateBuffer(ctx->cl, CL_MEM_READ_ONLY | CL_MEM_USE_HOST_PTR, (size_t)bytes,
+                                    (void *)((uintptr_t)host - before), &code);
+    t->offset = before;
+    if (code != CL_SUCCESS || t->mem == NULL) {
+        t->mem = NULL;
         return clf_cl_fail(ctx, err, __FILE__, __LINE__, code == CL_SUCCESS ? CL_MEM_OBJECT_ALLOCATION_FAILURE : code,
                            "clCreateBuffer around %" PRIu64 " bytes", bytes);
     }

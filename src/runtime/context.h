@@ -43,9 +43,10 @@ clf_status clf_context_open(const clf_context_desc *desc, clf_context **ctx, clf
 clf_status clf_buffer_create(clf_context *ctx, uint64_t bytes, cl_mem *mem, clf_error *err);
 void clf_buffer_release(clf_context *ctx, cl_mem mem, uint64_t bytes); /* as created; takes NULL */
 
-/* Host memory as a buffer that is only read; it must live and stay as it is until the commands that use the buffer have
- * finished.  Not counted: it is no memory of the device, or the driver's own copy. */
-clf_status clf_buffer_wrap(clf_context *ctx, const void *host, uint64_t bytes, cl_mem *mem, clf_error *err);
+/* Host memory as a buffer that is only read: t, dense, its type and shape given, gets mem and offset.  The memory must live
+ * and stay as it is until the commands that use the buffer have finished.  Not counted: it is no memory of the device, or
+ * the driver's own copy. */
+clf_status clf_buffer_wrap(clf_context *ctx, const void *host, clf_tensor *t, clf_error *err);
 void clf_buffer_unwrap(cl_mem mem); /* takes NULL; commands in flight keep it */
 
 /* Kernels read `host`, elements of `dtype`, where it lies once it is wrapped: a CPU device, and no odd address. */

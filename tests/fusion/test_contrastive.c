@@ -170,6 +170,148 @@ static void equal_texts_keep_their_order(void **state)
     clf_contrastive_destroy(m);
 }
 
+/* ---- blocks ---- */
+
+/* Many enough for several blocks of either side, the last of them shorter. */
+enum { MANY_I = 150, MANY_J = 2100, MANY_P = 256, MANY_K = 5 };
+
+static clf_contrastive_call call_of_many(clf_test *t)
+{
+    clf_contrastive_call c = clf_contrastive_call_default();
+
+    c.vision = clf_test_normal(t, CLF_F32, CLF_DIMS(MANY_I, Dv));
+    c.text = clf_test_normal(t, CLF_F32, CLF_DIMS(MANY_J, Dt));
+    c.image_embeds = clf_test_empty(t, CLF_F32, CLF_DIMS(MANY_I, MANY_P));
+    c.text_embeds = clf_test_empty(t, CLF_F32, CLF_DIMS(MANY_J, MANY_P));
+    c.logits = clf_test_empty(t, CLF_F32, CLF_DIMS(MANY_I, MANY_J));
+    c.scores = clf_test_empty(t, CLF_F32, CLF_DIMS(MANY_I, MANY_J));
+    c.indices = clf_test_empty(t, CLF_I32, CLF_DIMS(MANY_I, MANY_K));
+    c.values = clf_test_empty(t, CLF_F32, CLF_DIMS(MANY_I, MANY_K));
+    return c;
+}
+
+static clf_contrastive *create_for_many(clf_test *t)
+{
+    clf_contrastive_desc d = clf_contrastive_desc_default();
+
+    d.vision.projection.weight = late_host(t, CLF_DIMS(MANY_P, Dv));
+    d.text.projection = late_layer(t, MANY_P, Dt);
+    d.scale = 20.0F;
+    return create(t, &d);
+}
+
+/* Logits and scores of all pairs from the embeddings, in double; embeddings have length 1. */
+static void pairs_agree(clf_test *t, const clf_contrastive_call *c)
+{
+    const double *image = clf_test_values(t, c->image_embeds), *text = clf_test_values(t, c->text_embeds);
+    double *logits = clf_test_memory(t, MANY_I * MANY_J * sizeof *logits),
+           *scores = clf_test_memory(t, MANY_I * MANY_J * sizeof *scores);
+
+    for (int i = 0; i < MANY_I; i++) {
+        double sum = 0;
+
+        for (int j = 0; j < MANY_J; j++) {
+            double dot = 0, square = 0;
+            for (int p = 0; p < MANY_P; p++) {
+                dot += image[i * MANY_P + p] * text[j * MANY_P + p];
+                square += text[j * MANY_P + p] * text[j * MANY_P + p];
+            }
+            assert_true(fabs(square - 1) < 1e-5);
+            logits[i * MANY_J + j] = 20 * dot;
+            sum += exp(20 * dot);
+        }
+        for (int j = 0; j < MANY_J; j++)
+            scores[i * MANY_J + j] = exp(logits[i * MANY_J + j]) / sum;
+    }
+    clf_test_close(t, c->logits, logits, 1e-5, 2e-5);
+    clf_test_close(t, c->scores, scores, 1e-4, 1e-7);
+}
+
+static void best_are_those_of_all_pairs(clf_test *t, const clf_contrastive_call *c)
+{
+    const double *logits = clf_test_values(t, c->logits), *scores = clf_test_values(t, c->scores);
+    const double *indices = clf_test_values(t, c->indices), *values = clf_test_values(t, c->values);
+
+    for (int i = 0; i < MANY_I; i++)
+        for (int k = 0; k < MANY_K; k++) {
+            const double *row = logits + i * MANY_J, at = row[(int)indices[i * MANY_K + k]];
+            int better = 0;
+
+            for (int j = 0; j < MANY_J; j++)
+                better += row[j] > at;
+            assert_int_equal(better, k);
+            assert_true(values[i * MANY_K + k] == scores[i * MANY_J + (int)indices[i * MANY_K + k]]);
+        }
+}
+
+/* What is wanted decides how a call goes through its rows, not what comes out. */
+static void blocks_and_wishes_change_no_bit(void **state)
+{
+    clf_test *t = *state;
+
+    if (clf_test_small_only(t))
+        clf_test_skip("several blocks");
+    clf_contrastive *m = create_for_many(t);
+    const clf_contrastive_call all = call_of_many(t),
+                               none = { .struct_size = all.struct_size, .vision = all.vision, .text = all.text };
+    clf_contrastive_call best = none, first = none, some = none;
+
+    clf_contrastive_forward(t->stream, m, &all);
+    pairs_agree(t, &all);
+    best_are_those_of_all_pairs(t, &all);
+    best.indices = clf_test_empty(t, CLF_I32, CLF_DIMS(MANY_I, MANY_K));
+    best.values = clf_test_empty(t, CLF_F32, CLF_DIMS(MANY_I, MANY_K));
+    clf_contrastive_forward(t->stream, m, &best);
+    clf_test_same_bits(t, best.indices, all.indices);
+    clf_test_same_bits(t, best.values, all.values);
+    first.indices = clf_test_empty(t, CLF_I32, CLF_DIMS(MANY_I, MANY_K));
+    first.text_embeds = clf_test_empty(t, CLF_F32, CLF_DIMS(MANY_J, MANY_P));
+    clf_contrastive_forward(t->stream, m, &first);
+    clf_test_same_bits(t, first.indices, all.indices);
+    clf_test_same_bits(t, first.text_embeds, all.text_embeds);
+    some.scores = clf_test_empty(t, CLF_F32, CLF_DIMS(MANY_I, MANY_J));
+    some.image_embeds = clf_test_empty(t, CLF_F32, CLF_DIMS(MANY_I, MANY_P));
+    clf_contrastive_forward(t->stream, m, &some);
+    clf_test_same_bits(t, some.scores, all.scores);
+    clf_test_same_bits(t, some.image_embeds, all.image_embeds);
+    clf_contrastive_destroy(m);
+}
+
+/* Three pictures alone, which are compared in a way of their own, and more best than the kernel for few finds. */
+static void a_picture_has_the_same_bits_among_few_and_many(void **state)
+{
+    enum { FEW = 3, FIRST = MANY_I - 5, MORE = 40 };
+    clf_test *t = *state;
+
+    if (clf_test_small_only(t) || strcmp(clf_context_gemm(t->ctx), "panel") != 0)
+        clf_test_skip("several blocks, and a provider that fixes the order of additions");
+    clf_contrastive *m = create_for_many(t);
+    const clf_contrastive_call all = call_of_many(t);
+    clf_contrastive_call few = all, more = { .struct_size = all.struct_size, .vision = all.vision, .text = all.text };
+
+    clf_contrastive_forward(t->stream, m, &all);
+    few.vision = clf_slice(t->stream, all.vision, 0, FIRST, FEW);
+    few.image_embeds = clf_test_empty(t, CLF_F32, CLF_DIMS(FEW, MANY_P));
+    few.text_embeds =
+        clf_slice(t->stream, clf_test_empty(t, CLF_F32, CLF_DIMS(MANY_J, MANY_P + 3)), 1, 2, MANY_P); /* a view */
+    few.logits = clf_test_empty(t, CLF_F32, CLF_DIMS(FEW, MANY_J));
+    few.scores = (clf_tensor){ 0 };
+    few.indices = clf_test_empty(t, CLF_I32, CLF_DIMS(FEW, MANY_K));
+    few.values = clf_test_empty(t, CLF_F32, CLF_DIMS(FEW, MANY_K));
+    clf_contrastive_forward(t->stream, m, &few);
+    clf_test_same_bits(t, few.image_embeds, clf_slice(t->stream, all.image_embeds, 0, FIRST, FEW));
+    clf_test_same_bits(t, few.text_embeds, all.text_embeds);
+    clf_test_same_bits(t, few.logits, clf_slice(t->stream, all.logits, 0, FIRST, FEW));
+    clf_test_same_bits(t, few.indices, clf_slice(t->stream, all.indices, 0, FIRST, FEW));
+    clf_test_same_bits(t, few.values, clf_slice(t->stream, all.values, 0, FIRST, FEW));
+    more.indices = clf_test_empty(t, CLF_I32, CLF_DIMS(MANY_I, MORE));
+    more.values = clf_test_empty(t, CLF_F32, CLF_DIMS(MANY_I, MORE));
+    clf_contrastive_forward(t->stream, m, &more);
+    clf_test_same_bits(t, clf_slice(t->stream, more.indices, 1, 0, MANY_K), all.indices);
+    clf_test_same_bits(t, clf_slice(t->stream, more.values, 1, 0, MANY_K), all.values);
+    clf_contrastive_destroy(m);
+}
+
 static void no_pictures_or_texts_are_a_success(void **state)
 {
     clf_test *t = *state;
@@ -309,6 +451,8 @@ int main(void)
         CLF_TEST(agrees_with_the_formula_in_double),
         CLF_TEST(rows_without_projection_have_any_width),
         CLF_TEST(equal_texts_keep_their_order),
+        CLF_TEST(blocks_and_wishes_change_no_bit),
+        CLF_TEST(a_picture_has_the_same_bits_among_few_and_many),
         CLF_TEST(no_pictures_or_texts_are_a_success),
         CLF_TEST(repeated_calls_allocate_nothing),
         CLF_TEST(an_error_at_any_call_is_reported_once),

@@ -4,9 +4,11 @@
  *
  * weights    what the module holds once it is made: four bytes for each number of its description, and up to 8 % more,
  *            since a perceiver's keys and values have two forms, behind the norm of the picture and that of the latents
- * prepared   keys and values of a picture for all layers of the module, f32: in a visual memory or in scratch
+ * prepared   keys and values of a picture for all layers of the module, f32: in a visual memory or in scratch; where a
+ *            Q-Former makes none, the picture in two forms
  * largest    of all tensors that the reference's formulas make on the way from inputs to outputs, layer by layer, the
- *            largest one, f32; a concatenation counts, scores of attention do not
+ *            largest one, f32; a concatenation counts, scores of attention do not.  The reference of that Q-Former is
+ *            fusion/absorbed_attention.h: what its heads ask of a picture
  *
  * Each case has a context of its own, for the peak is a context's.  Weights are zeros and inputs whatever lies in memory:
  * the peak does not depend on numbers. */
@@ -15,7 +17,7 @@
 #include "harness.h"
 
 #define MOST_NUMBERS (5120U * 5120) /* of one weight */
-#define MOST_PORTS 3
+#define MOST_PORTS 4
 
 typedef struct sum {
     clf_context *ctx;
@@ -194,8 +196,8 @@ static void run_qformer(sum *c, int64_t B)
     d.embedding_norm = norm(c, CLF_NORM_LAYER, 768);
     d.layers = layers;
     d.layer_count = 12;
-    c->prepared = 6 * 2 * floats(B * 257, 768);
-    c->largest = floats(B * 257, 768); /* keys of one layer; the feed-forward has half as much */
+    c->prepared = 2 * floats(B * 257, 1408);
+    c->largest = floats(B * 12 * 32, 1408); /* for each head and query a row as wide as the picture's */
     made(c, clf_qformer_create(c->ctx, &d, &q, &err), &err);
     clf_qformer_forward(c->s, q, vision, NULL, 0, NULL, hidden);
     passed(clf_stream_finish(c->s, &err), &err);
@@ -371,6 +373,7 @@ static void late_fusion(sum *c)
     call.vision = port(c, CLF_F32, CLF_DIMS(512, 1024));
     call.text = port(c, CLF_F32, CLF_DIMS(2048, 768));
     call.indices = port(c, CLF_I32, CLF_DIMS(512, 5));
+    call.values = port(c, CLF_F32, CLF_DIMS(512, 5));
     c->largest = floats(2048, 768); /* embeddings of texts; logits are [512, 2048] */
     made(c, clf_contrastive_create(c->ctx, &d, &m, &err), &err);
     clf_contrastive_forward(c->s, m, &call);
@@ -389,16 +392,16 @@ static const struct {
     { "norm + MLP, 256 x 4096", norm_and_mlp, 0 },
     { "ViP-LLaVA, 576 x 5120", vipllava, 0 },
     { "merge + MLP, 1024 x 1280", merge_and_mlp, 0 },
-    { "Q-Former, 257 x 1408", qformer, 0 },
-    { "Q-Former, batch of 4", qformer_of_four, 0 },
+    /* The scores of all heads lie beside what these ask, a fifth of it, and rows are packed in whole panels. */
+    { "Q-Former, 257 x 1408", qformer, 1.4 },
+    { "Q-Former, batch of 4", qformer_of_four, 1.4 },
     { "OpenFlamingo perceiver", perceiver, 0 },
     { "Idefics2 perceiver, 729 x 4096", idefics2, 0 },
     { "gated block, T 128", gated_block, 0 },
     { "Mllama cross layer, T 512", mllama_512, 0 },
     { "Mllama cross layer, T 1", mllama_1, 0 },
     { "post-norm fusion, 77 x 577", post_norm, 0 },
-    /* The embeddings of both sides and the logits are needed at once, and top-k has its keys beside them. */
-    { "late fusion, 512 x 2048, top 5", late_fusion, 2.1 },
+    { "late fusion, 512 x 2048, top 5", late_fusion, 0 },
 };
 
 /* The description's numbers, and of a perceiver two forms of some. */

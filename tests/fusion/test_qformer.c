@@ -320,6 +320,61 @@ static void hidden_keys_may_be_nan(void **state)
     clf_qformer_destroy(r.q);
 }
 
+/* hidden [2, M, D] of pictures [2, keys, DV]. */
+static clf_tensor look(clf_test *t, const relation *r, clf_tensor vision)
+{
+    const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(2, M, D));
+
+    clf_qformer_forward(t->stream, r->q, vision, NULL, 0, &r->options, y);
+    return y;
+}
+
+static clf_tensor second(clf_test *t, clf_tensor y)
+{
+    return clf_slice(t->stream, y, 0, 1, 1);
+}
+
+/* The second picture is hidden: as if it had no rows, or all of its rows were their mean. */
+static void a_hidden_picture_counts_as_the_caller_says(void **state)
+{
+    static const bool first_alone[2 * N] = { true, true, true, true, true, true, true };
+    clf_test *t = *state;
+    double *mean = clf_test_memory(t, 2 * N * DV * sizeof *mean);
+    relation r;
+
+    r = relate(t);
+    for (int64_t i = 0; i < 2 * N * DV; i++)
+        for (int64_t n = 0; n < N; n++)
+            mean[i] += clf_test_given(t, r.vision)[(i / DV / N * N + n) * DV + i % DV] / N;
+    const clf_tensor nothing = look(t, &r, clf_slice(t->stream, r.vision, 1, 0, 0)),
+                     alike = look(t, &r, clf_test_from(t, CLF_F32, CLF_DIMS(2, N, DV), mean));
+
+    r.options.vision_mask = mask(t, first_alone, N);
+    const clf_tensor zero = look(t, &r, r.vision);
+    clf_test_same_bits(t, second(t, zero), second(t, nothing));
+
+    r.options.unseen = CLF_UNSEEN_UNIFORM;
+    r.options.weights = clf_test_empty(t, CLF_F32, CLF_DIMS(2, HEADS, M, N));
+    const clf_tensor uniform = look(t, &r, r.vision);
+    clf_test_same_bits(t, clf_slice(t->stream, uniform, 0, 0, 1), clf_slice(t->stream, zero, 0, 0, 1));
+    agree(t, second(t, uniform), clf_test_values(t, alike) + M * D);
+    for (int64_t i = 0; i < HEADS * M * N; i++)
+        assert_true(fabs(clf_test_values(t, second(t, r.options.weights))[i] - 1.0 / N) < 1e-7);
+    clf_qformer_destroy(r.q);
+}
+
+/* A choice for the life of the module: whatever a call brings, equal pictures have equal bits. */
+static void few_queries_of_wide_heads_need_no_keys(void **state)
+{
+    clf_test *t = *state;
+    clf_qformer *q = create(t, describe(t, false));
+    const bool can = strcmp(clf_context_gemm(t->ctx), "panel") == 0 && strcmp(clf_context_kernels(t->ctx), "simd") == 0;
+
+    assert_int_equal(q->absorbed, can && 2 * M <= D / HEADS);
+    assert_int_equal(q->kv == NULL, q->absorbed);
+    clf_qformer_destroy(q);
+}
+
 static void a_batch_of_two_equals_two_of_one_bit_for_bit(void **state)
 {
     clf_test *t = *state;
@@ -405,10 +460,10 @@ static void the_work_is_counted(void **state)
     clf_test *t = *state;
     const relation r = relate(t);
     const uint64_t query = 3 * (4 * D * D + 2 * D * F) + 2 * (2 * D * D), text = 3 * (4 * D * D + 2 * D * F);
-    const uint64_t pairs = 3 * M * M + 2 * M * N;
+    const uint64_t self = 3 * M * M * 2 * D, made = 2 * 2 * D * DV; /* keys and values of two layers */
+    const uint64_t cross = r.q->absorbed ? M * made + 2 * M * N * 2 * HEADS * DV : N * made + 2 * M * N * 2 * D;
 
-    assert_int_equal(clf_qformer_flop(r.q, 2, N, 0, CLF_QFORMER_ITM),
-                     2 * 2 * (M * query + N * (2 * 2 * D * DV) + 2 * D * pairs));
+    assert_int_equal(clf_qformer_flop(r.q, 2, N, 0, CLF_QFORMER_ITM), 2 * 2 * (M * query + self + cross));
     assert_int_equal(clf_qformer_flop(r.q, 1, 0, T, CLF_QFORMER_ITG), 2 * (T * text + 2 * D * 3 * T * (T + 1) / 2));
     clf_qformer_destroy(r.q);
 }
@@ -421,6 +476,8 @@ int main(void)
         CLF_TEST(queries_see_no_text_in_contrast_and_generation),
         CLF_TEST(generated_text_does_not_see_what_follows),
         CLF_TEST(hidden_keys_may_be_nan),
+        CLF_TEST(a_hidden_picture_counts_as_the_caller_says),
+        CLF_TEST(few_queries_of_wide_heads_need_no_keys),
         CLF_TEST(a_batch_of_two_equals_two_of_one_bit_for_bit),
         CLF_TEST(queries_of_a_call_take_the_place_of_the_module_s),
         CLF_TEST(tables_in_half_precision_are_rounded_and_no_more),

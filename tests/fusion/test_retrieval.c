@@ -127,6 +127,32 @@ static void finds_the_best_of_all_blocks(void **state)
     }
 }
 
+/* More than a block of 4 MiB, and than one whose scores have 2 MiB; few queries have all in one. */
+static void blocks_of_the_usual_size_are_put_together(void **state)
+{
+    enum { N = 60000, MOST = 40 };
+    clf_test *t = *state;
+    const clf_host_tensor queries = integers(t, CLF_F32, MOST, D);
+    clf_retrieval_desc d = clf_retrieval_desc_default();
+    float values[MOST];
+    int64_t indices[MOST];
+
+    if (clf_test_small_only(t))
+        clf_test_skip("too many rows");
+    d.stored = integers(t, CLF_F32, N, D);
+    for (int i = 0; i < 2; i++) {
+        d.upload = i == 1;
+        clf_retrieval *r = create(t, &d);
+        for (int64_t count = 4; count <= MOST; count += 9) {
+            const clf_host_tensor ask = { queries.data, CLF_F32, 2, { count, D } };
+
+            search(r, ask, 1, values, indices);
+            check(ask, d.stored, 1, values, indices);
+        }
+        clf_retrieval_destroy(r);
+    }
+}
+
 static void all_of_few_are_sorted(void **state)
 {
     clf_test *t = *state;
@@ -376,13 +402,10 @@ static void what_does_not_fit_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CLF_TEST(finds_the_best_of_all_blocks),
-        CLF_TEST(all_of_few_are_sorted),
-        CLF_TEST(a_mapped_file_is_read_where_it_lies),
-        CLF_TEST(equal_rows_keep_their_order),
-        CLF_TEST(no_queries_are_a_success),
-        CLF_TEST(uploads_run_beside_products),
-        CLF_TEST(an_error_at_any_call_is_reported_once),
+        CLF_TEST(finds_the_best_of_all_blocks), CLF_TEST(blocks_of_the_usual_size_are_put_together),
+        CLF_TEST(all_of_few_are_sorted),        CLF_TEST(a_mapped_file_is_read_where_it_lies),
+        CLF_TEST(equal_rows_keep_their_order),  CLF_TEST(no_queries_are_a_success),
+        CLF_TEST(uploads_run_beside_products),  CLF_TEST(an_error_at_any_call_is_reported_once),
         CLF_TEST(what_does_not_fit_is_refused),
     };
 

@@ -232,6 +232,26 @@ static void equal_rows_give_equal_bits_in_any_batch(void **state)
     compare_minus_zero(t);
 }
 
+/* x so much longer than a weight of few columns that items take k as a whole and fetch x, dense or not. */
+static void long_x_has_the_bits_of_few_rows(void **state)
+{
+    enum { M = 700, N = 20, K = 1100, APART = K + 7 };
+    clf_test *t = *state;
+
+    if (clf_test_small_only(t) || strcmp(clf_context_gemm(t->ctx), "panel") != 0)
+        clf_test_skip("short loops, or CLBlast");
+    const clf_tensor apart = clf_test_normal(t, CLF_F32, CLF_DIMS(M, APART)),
+                     dense = clf_test_normal(t, CLF_F32, CLF_DIMS(M, K));
+
+    for (size_t i = 0; i < CLF_COUNT(types); i++) {
+        clf_ref_linear w = clf_ref_linear_create(t, t->ctx, types[i], N, K, false, 0);
+
+        compare_batches(t, dense, w.packed, NULL, N);
+        compare_batches(t, clf_slice(t->stream, apart, 1, 3, K), w.packed, NULL, N);
+        clf_linear_weight_destroy(w.packed);
+    }
+}
+
 /* Tiles one below the other, whose sums wait while k goes on in blocks. */
 static void few_rows_of_wide_weights_agree(void **state)
 {
@@ -422,6 +442,7 @@ int main(void)
         CLF_TEST(views_leave_their_neighbours_alone),
         CLF_TEST(a_residual_in_place_equals_one_apart_bit_for_bit),
         CLF_TEST(equal_rows_give_equal_bits_in_any_batch),
+        CLF_TEST(long_x_has_the_bits_of_few_rows),
         CLF_TEST(few_rows_of_wide_weights_agree),
         CLF_TEST(a_run_repeats_its_bits),
         CLF_TEST(a_nan_stays_in_its_row),

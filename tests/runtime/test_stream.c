@@ -310,6 +310,30 @@ static void launches_are_what_the_device_was_given(void **state)
     clf_stream_destroy(s);
 }
 
+/* The buffer begins at a multiple of 128 bytes, where every driver takes the memory as it is; the tensor behind that. */
+static void host_memory_is_wrapped_from_an_aligned_address(void **state)
+{
+    static const size_t places[] = { 0, 1, 31, 32, 33 };
+    clf_test *t = *state;
+    float *memory = clf_test_memory(t, 128 * sizeof *memory);
+    float *const host = memory + (128 - (uintptr_t)memory % 128) / sizeof *memory;
+
+    if (clf_context_device(t->ctx)->kind != CLF_DEVICE_CPU)
+        clf_test_skip("only CPU devices wrap host memory");
+    for (int i = 0; i < 38; i++)
+        host[i] = (float)i;
+    for (size_t i = 0; i < CLF_COUNT(places); i++) {
+        clf_tensor x = clf_tensor_shape(CLF_F32, CLF_DIMS(5)), y = clf_test_empty(t, CLF_F32, CLF_DIMS(5));
+
+        assert_int_equal(clf_buffer_wrap(t->ctx, host + places[i], &x, NULL), CLF_OK);
+        assert_int_equal(x.offset, places[i] * sizeof *host % 128);
+        clf_scale(t->stream, x, 1.0F, y);
+        for (size_t k = 0; k < 5; k++)
+            assert_true(clf_test_values(t, y)[k] == (double)(places[i] + k));
+        clf_buffer_unwrap(x.mem);
+    }
+}
+
 /* A program that has its own OpenCL: context, queue, buffer with offset, wait event and completion event. */
 static void a_borrowed_context_works_in_the_caller_s_queue(void **state)
 {
@@ -445,6 +469,7 @@ int main(void)
         CLF_TEST(a_copied_upload_needs_its_memory_no_longer),
         CLF_TEST(a_profile_names_the_kernels_in_order),
         CLF_TEST(launches_are_what_the_device_was_given),
+        CLF_TEST(host_memory_is_wrapped_from_an_aligned_address),
         CLF_TEST(a_borrowed_context_works_in_the_caller_s_queue),
         CLF_TEST(borrowed_objects_that_do_not_fit_are_refused),
         CLF_TEST(an_unread_error_goes_to_the_log_at_the_end),
