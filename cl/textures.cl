@@ -8,18 +8,21 @@
  *
  * Group (i, j) takes cells i span, ... of rows j, j + groups, ...; its items take cells by turns. */
 
-/* Where resized pixel u of n stands among `size` old ones: between *i and *i + 1 (the last one stays), *part of the way.
- * In whole numbers: f32 would lose the place of a pixel in pictures of thousands. */
-static inline float clf_texture_place(ulong u, ulong n, ulong size, ulong *i)
+/* Where pixel 6 + k of a cell's 16 resized ones stands among `size` old ones: between *i and *i + 1 (the last one stays),
+ * *part of the way, (32 cell + 13 + 2 k) size / (32 g) - 1/2.  In whole numbers: f32 would lose the place of a pixel in
+ * pictures of thousands.  And in 32 bits, for size = g q + r: 19 * 31 g + 32 g g + 16 g is below 2^30 for g up to 4096. */
+static inline float clf_texture_place(uint cell, uint k, uint g, uint size, uint *i)
 {
-    const long twice = (long)((2 * u + 1) * size) - (long)n; /* 2 n (u + 1/2) size / n - n */
+    const uint q = size / g, r = size % g, at = 13 + 2 * k;
+    const uint whole = cell * q + at * (q / 32); /* and one less, for the half that `rest` would not hold */
+    const uint rest = at * (q % 32) * g + (32 * cell + at) * r + 16 * g;
 
-    if (twice <= 0) {
+    if (whole == 0 && rest <= 32 * g) {
         *i = 0;
         return 0.0f;
     }
-    *i = (ulong)twice / (2 * n);
-    return (float)((ulong)twice % (2 * n)) / (float)(2 * n);
+    *i = whole + rest / (32 * g) - 1;
+    return (float)(rest % (32 * g)) / (float)(32 * g);
 }
 
 /* CIE's linear light, cube roots with a line near black, as kornia 0.9 spells their constants. */
@@ -40,8 +43,8 @@ static inline float clf_texture_mean(float4 v)
 
 /* A row of 4 resized pixels of one colour, `part` of the way from old row `a` to old row `b`.  Where colours are equal the
  * result is too, bit for bit: a plain surface has no edges, which scaling would make edges of. */
-static inline float4 clf_texture_row(global const CLF_TYPE(CLF_X) *x, ulong a, ulong b, float part, const ulong *left,
-                                     const ulong *right, float4 across)
+static inline float4 clf_texture_row(global const CLF_TYPE(CLF_X) *x, ulong a, ulong b, float part, const uint *left,
+                                     const uint *right, float4 across)
 {
     float4 al, ar, bl, br;
 
@@ -96,45 +99,50 @@ static inline void clf_texture_position(uint i, uint j, uint g, float *v)
     v[10] = sqrt(((down - 0.5f) * (down - 0.5f) + (across - 0.5f) * (across - 0.5f)) * 2.0f);
 }
 
-kernel void clf_textures_cells(global const CLF_TYPE(CLF_X) *x, clf_rows X, ulong B, ulong H, ulong W, uint g,
-                               uint span, global float *y, clf_rows Y)
+kernel void clf_textures_cells(global const CLF_TYPE(CLF_X) *x, clf_rows X, ulong B, uint H, uint W, uint g, uint span,
+                               global float *y, clf_rows Y)
 {
-    const ulong side = 16 * (ulong)g;
+    const float weight[3] = { 0.299f, 0.587f, 0.114f };
     const uint begin = get_group_id(0) * span, end = min(begin + span, g);
 
     for (ulong r = get_group_id(1); r < B * g; r += get_num_groups(1)) {
-        const ulong b = r / g, i = r % g;
+        const ulong b = r / g;
+        const uint i = (uint)(r % g);
         float part[4];
-        ulong above[4], below[4];
+        uint above[4], below[4];
 
         for (uint k = 0; k < 4; k++) {
-            part[k] = clf_texture_place(16 * i + 6 + k, side, H, &above[k]);
+            part[k] = clf_texture_place(i, k, g, H, &above[k]);
             below[k] = min(above[k] + 1, H - 1);
         }
         for (uint j = begin + get_local_id(0); j < end; j += get_local_size(0)) {
-            float4 red[4], green[4], row[4], grey[4];
+            float4 red = 0.0f, green = 0.0f, blue = 0.0f, row[4], grey[4];
             float v[13], across[4];
-            ulong left[4], right[4];
+            uint left[4], right[4];
 
             for (uint k = 0; k < 4; k++) {
-                across[k] = clf_texture_place(16 * (ulong)j + 6 + k, side, W, &left[k]);
+                across[k] = clf_texture_place(j, k, g, W, &left[k]);
                 right[k] = min(left[k] + 1, W - 1);
+                grey[k] = 0.0f;
             }
-            /* Rows by constant numbers and one colour after the other: so GPUs keep all in registers. */
+            /* Rows by constant numbers and one colour after the other, of which only the middle stays: so GPUs keep all
+             * in registers. */
             _Pragma("unroll 1") for (uint c = 0; c < 3; c++)
-                _Pragma("unroll") for (uint k = 0; k < 4; k++) {
+            {
+                _Pragma("unroll") for (uint k = 0; k < 4; k++)
+                {
                     row[k] = clf_texture_row(x, clf_row(X, (b * 3 + c) * H + above[k]),
                                              clf_row(X, (b * 3 + c) * H + below[k]), part[k], left, right,
                                              (float4)(across[0], across[1], across[2], across[3]));
-                    red[k] = c == 0 ? row[k] : red[k];
-                    green[k] = c == 1 ? row[k] : green[k];
+                    grey[k] = CLF_FMA((float4)(weight[c]), row[k], grey[k]);
                 }
-            for (uint k = 0; k < 4; k++)
-                grey[k] = 0.299f * red[k] + 0.587f * green[k] + 0.114f * row[k];
-            clf_texture_colours((float4)(red[1].s12, red[2].s12), (float4)(green[1].s12, green[2].s12),
-                                (float4)(row[1].s12, row[2].s12), v);
+                red = green;
+                green = blue;
+                blue = (float4)(row[1].s12, row[2].s12);
+            }
+            clf_texture_colours(red, green, blue, v);
             clf_texture_edges(grey, v);
-            clf_texture_position((uint)i, j, g, v);
+            clf_texture_position(i, j, g, v);
             for (uint c = 0; c < 13; c++)
                 y[clf_row(Y, (b * 13 + c) * g + i) + j] = v[c];
         }

@@ -136,7 +136,7 @@ static const char *embedded_name(cl_program p)
     return NULL;
 }
 
-/* Kernels of this process, in the order of their creation: what each is, and the items a group that were last seen. */
+/* Kernels of this process: what each is, and the items a group that were last seen. */
 static struct {
     cl_kernel kernel;
     const char *source;
@@ -145,18 +145,33 @@ static struct {
 } * made;
 static size_t made_count;
 
-/* Where kernels are recorded, except while a test asks for shapes that a GPU does not get. */
+typedef char record[600];
+static record *records; /* that this process has written */
+static size_t record_count;
+
+/* Where kernels are recorded: while they have the shape that GPUs get. */
 static const char *programs_file(void)
 {
     const char *shape = getenv("CLFUSION_KERNELS");
+    const bool tile = shape == NULL ? looks_like_gpu() : strcmp(shape, "tile") == 0;
 
-    return shape == NULL || strcmp(shape, "tile") == 0 ? getenv("CLF_TEST_PROGRAMS") : NULL;
+    return tile ? getenv("CLF_TEST_PROGRAMS") : NULL;
 }
 
 static void stop_recording(const char *why)
 {
     fprintf(stderr, "CLF_TEST_PROGRAMS: %s\n", why);
     abort(); /* a list with holes would be taken for whole */
+}
+
+/* Where k stands, or the end.  A released kernel's address may come again: its place is taken over then. */
+static size_t place_of(cl_kernel k)
+{
+    size_t i = made_count;
+
+    while (i > 0 && made[i - 1].kernel != k)
+        i--;
+    return i == 0 ? made_count : i - 1;
 }
 
 static void note_kernel(cl_kernel k, cl_program p, const char *entry)
@@ -166,16 +181,38 @@ static void note_kernel(cl_kernel k, cl_program p, const char *entry)
     if (programs_file() == NULL)
         return;
     pthread_mutex_lock(&lock);
-    made = realloc(made, (made_count + 1) * sizeof *made);
-    if (made == NULL || (made[made_count].source = embedded_name(p)) == NULL ||
+    const size_t i = place_of(k);
+
+    made = i < made_count ? made : realloc(made, ++made_count * sizeof *made);
+    if (made == NULL || (made[i].source = embedded_name(p)) == NULL ||
         real->GetProgramInfo(p, CL_PROGRAM_DEVICES, sizeof device, &device, NULL) != CL_SUCCESS ||
-        real->GetProgramBuildInfo(p, device, CL_PROGRAM_BUILD_OPTIONS, sizeof made->options, made[made_count].options,
-                                  NULL) != CL_SUCCESS)
+        real->GetProgramBuildInfo(p, device, CL_PROGRAM_BUILD_OPTIONS, sizeof made->options, made[i].options, NULL) !=
+            CL_SUCCESS)
         stop_recording("a program's source or options are not to be had");
-    clf_format(made[made_count].entry, sizeof made->entry, "%s", entry);
-    made[made_count].kernel = k;
-    made[made_count++].items = 0;
+    clf_format(made[i].entry, sizeof made->entry, "%s", entry);
+    made[i].kernel = k;
+    made[i].items = 0;
     pthread_mutex_unlock(&lock);
+}
+
+static bool recorded(const record line)
+{
+    for (size_t i = 0; i < record_count; i++)
+        if (strcmp(records[i], line) == 0)
+            return true;
+    return false;
+}
+
+/* In one piece: other test programs write there at the same time. */
+static void write_record(const char *file, const record line, size_t length)
+{
+    const int fd = open(file, O_WRONLY | O_CREAT | O_APPEND, 0666);
+
+    if (fd < 0 || write(fd, line, length) != (ssize_t)length || close(fd) != 0)
+        stop_recording("the file cannot be written");
+    if ((records = realloc(records, (record_count + 1) * sizeof *records)) == NULL)
+        stop_recording("out of memory");
+    memcpy(records[record_count++], line, length + 1);
 }
 
 /* One line "source, kernel, items a group, options", with tabs between, at the end of the file CLF_TEST_PROGRAMS: what
@@ -183,22 +220,20 @@ static void note_kernel(cl_kernel k, cl_program p, const char *entry)
 static void record_launch(cl_kernel k, size_t items)
 {
     const char *file = programs_file();
-    char line[600];
-    size_t i = made_count, length;
-    int fd;
+    record line;
 
     if (file == NULL)
         return;
     pthread_mutex_lock(&lock);
-    while (i > 0 && made[i - 1].kernel != k) /* the newest: released ones may have had the same address */
-        i--;
-    if (i > 0 && made[i - 1].items != items) {
-        made[i - 1].items = items;
-        length = clf_format(line, sizeof line, "%s\t%s\t%zu\t%s\n", made[i - 1].source, made[i - 1].entry, items,
-                            made[i - 1].options);
-        fd = open(file, O_WRONLY | O_CREAT | O_APPEND, 0666);
-        if (fd < 0 || write(fd, line, length) != (ssize_t)length || close(fd) != 0)
-            stop_recording("the file cannot be written");
+    const size_t i = place_of(k);
+
+    if (i < made_count && made[i].items != items) {
+        const size_t length =
+            clf_format(line, sizeof line, "%s\t%s\t%zu\t%s\n", made[i].source, made[i].entry, items, made[i].options);
+
+        made[i].items = items;
+        if (!recorded(line))
+            write_record(file, line, length);
     }
     pthread_mutex_unlock(&lock);
 }

@@ -1,7 +1,8 @@
 /* Shims under the tables: they count what is created and released, and make the k-th call fail.
  *
  * Two variables of the environment: with CLF_TEST_GPU set the device says that it is a GPU, so that the library does what
- * it would do there; CLF_TEST_PROGRAMS names a file to which each kernel launched is added, for tools/offline_compile.py. */
+ * it would do there; CLF_TEST_PROGRAMS names a file to which each kernel launched in the shape of GPUs is added, for
+ * tools/offline_compile.py. */
 #ifndef CLF_TESTS_SHIMS_H
 #define CLF_TESTS_SHIMS_H
 

@@ -7,16 +7,20 @@
 and prints for each kernel its registers, spills, private and local memory and occupancy.  The exit status is 1 when a kernel
 does not compile, spills or takes private memory, or when no test launches it; 2 when a compiler or the list is missing.
 Scalar registers that AMD's compiler moves to lanes of vector registers take no memory and are not spills here (--json).
+The last line counts devices, "N passed, M failed, K skipped"; that kernels are never launched is one more failure.
 
 Which programs there are, and with which options they are built, comes from the library itself: the test programs run on any
 device that says it is a GPU (CLF_TEST_GPU, tests/shims.h) and write down each kernel they launch (CLF_TEST_PROGRAMS).
 
     cmake -S . -B build/test -G Ninja -DCLFUSION_TESTS=ON && cmake --build build/test
-    tools/offline_compile.py --build build/test             runs the programs of tests/ops and tests/gemm, then compiles
-    tools/offline_compile.py --programs build/programs.txt  compiles what such a run has written
+    tools/offline_compile.py --build build/test             runs the programs of ROOMS, with both providers, then compiles
+    tools/offline_compile.py --programs build/programs.txt  compiles what such runs have written
+    tools/offline_compile.py --programs ... --sample        for CI: one set of options a kernel, two devices of each maker
+
+Sets that tests wrote on a CPU device, in the GPUs' shape, are taken as a GPU would build them.
 
 The compilers, on Debian 12 (all from its own archive):
-    AMD     apt-get install clang-16 libclc-15-dev          35 + 9 MB; LLVM 14, Debian's default, does not know gfx1100,
+    AMD     apt-get install clang-16 libclc-15              35 + 10 MB; LLVM 14, Debian's default, does not know gfx1100,
             and 15 gives its programs half of its registers.  libclc-16 would drive mesa-opencl-icd out
     Intel   apt-get install intel-opencl-icd                22.43: ocloc and the graphics compiler (about 20 MB of archives,
             110 MB installed; not where libigc1 is held back).  Without installing a driver that programs would see:
@@ -43,13 +47,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADERS = ("clf_shared.h", "clf_math.h")  # in front of every program, src/runtime/program.c
-ROOMS = ("ops", "gemm")  # their tests launch every kernel
-OTHER_SHAPES = re.compile(r"_(simd|few|ref)(_|$)")  # what GPUs do not get
+ROOMS = ("ops", "gemm", "runtime", "fusion", "models")  # the first two launch every kernel, the others as connectors do
+OTHER_SHAPES = re.compile(r"_(simd|few|ref)(_|$)|^clf_resize_rows$")  # what GPUs do not get
 BENCH = ("peak.cl",)  # measures devices; no test launches it
 STAND_INS = ("panel.cl", "panel_pack.cl")  # products where CLBlast is missing: shown, but they decide nothing
+SAMPLE = ("gfx906", "gfx1100", "skl", "dg2")  # the oldest and the newest of each maker
 
 AMD = {"gfx906": 10, "gfx1030": 16, "gfx1100": 16}  # waves of a SIMD unit
 INTEL = {"skl": (56, 64 << 10), "tgllp": (112, 128 << 10), "dg2": (128, 128 << 10)}  # threads, local bytes of a core
+MAKERS = {"amd": AMD, "intel": INTEL}
 LIBCLC = ("/usr/lib/clc/amdgcn--amdhsa.bc", "/usr/share/clc/amdgcn--amdhsa.bc")
 
 
@@ -61,37 +67,57 @@ class Missing(Exception):
 
 
 def run_tests(build, file):
-    """Runs the test programs of ROOMS as on a GPU; each adds the kernels that it launches to `file`."""
-    names = sorted(p.stem for room in ROOMS for p in (ROOT / "tests" / room).glob("test_*.c"))
-    environment = dict(os.environ, CLF_TEST_GPU="1", CLF_TEST_PROGRAMS=str(file))
-    for name in names:
-        program = Path(build) / "tests" / name
-        if not program.exists():
-            raise Missing(f"{program} is not there; build the tests first (cmake -DCLFUSION_TESTS=ON)")
-        print(f"listing: {name}", file=sys.stderr)
-        done = subprocess.run([program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        if done.returncode != 0:
-            raise Missing(f"{name} failed, so the list is not whole:\n{done.stdout.decode()[-2000:]}")
+    """Runs the test programs of ROOMS as on a GPU, with CLBlast and without; each adds the kernels it launches to `file`."""
+    names = [p.stem for room in ROOMS for p in sorted((ROOT / "tests" / room).glob("test_*.c"))]
+    for gemm in ("auto", "panel"):
+        environment = dict(os.environ, CLF_TEST_GPU="1", CLF_TEST_PROGRAMS=str(file), CLF_TEST_GEMM=gemm)
+        for name in names:
+            program = Path(build) / "tests" / name
+            if not program.exists():
+                raise Missing(f"{program} is not there; build the tests first (cmake -DCLFUSION_TESTS=ON)")
+            print(f"listing: {name}, {gemm} products", file=sys.stderr)
+            done = subprocess.run([program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            if done.returncode != 0:
+                raise Missing(f"{name} failed, so the list is not whole:\n{done.stdout.decode()[-2000:]}")
 
 
-def read_list(file):
+def as_gpu(options):
+    """What a GPU builds where a CPU device built this: floats come in fours, and prefetch() is an instruction."""
+    words = [w for w in options.split() if w not in ("-DCLF_FETCH_BUILTIN", "-DCLF_USE_MAD")]
+    return " ".join("-DCLF_VEC=4" if w.startswith("-DCLF_VEC=") else w for w in words)
+
+
+def read_lists(files):
     """{(source, options): {kernel: items of a group}}, without the shapes for other devices."""
     programs = {}
-    for line in Path(file).read_text().splitlines():
-        source, kernel, items, options = line.split("\t")
-        if not OTHER_SHAPES.search(kernel):
-            kernels = programs.setdefault((source, options), {})
-            kernels[kernel] = max(int(items), kernels.get(kernel, 0))
+    for file in files:
+        if not Path(file).exists():
+            raise Missing(f"{file} is not there; tests write it (CLF_TEST_PROGRAMS)")
+        for line in Path(file).read_text().splitlines():
+            source, kernel, items, options = line.split("\t")
+            if not OTHER_SHAPES.search(kernel):
+                kernels = programs.setdefault((source, as_gpu(options)), {})
+                kernels[kernel] = max(int(items), kernels.get(kernel, 0))
     if not programs:
-        raise Missing(f"{file} lists no kernel")
+        raise Missing(f"{', '.join(map(str, files))}: no kernel is listed")
     return programs
+
+
+def sample_of(programs):
+    """Each kernel in one set of options: the longest, and of these the last by name, which has the largest numbers."""
+    chosen = {}
+    for (source, options), kernels in programs.items():
+        for kernel in kernels if source not in STAND_INS else ():
+            chosen[kernel] = max(chosen.get(kernel, (0, "", "")), (len(options), options, source))
+    sets = {(source, options) for _, options, source in chosen.values()}
+    return {key: kernels for key, kernels in programs.items() if key in sets}
 
 
 def kernels_in_sources():
     found = {}
     for path in sorted((ROOT / "cl").glob("*.cl")):
         for name in re.findall(r"kernel void (clf_\w+)\(", path.read_text()):
-            if not OTHER_SHAPES.search(name) and path.name not in BENCH:
+            if not OTHER_SHAPES.search(name) and path.name not in BENCH + STAND_INS:
                 found[name] = path.name
     return found
 
@@ -267,6 +293,14 @@ def cell(rows):
     return f"{mark}{worst['lanes']}x{worst['registers']} {worst['occupancy']}%"
 
 
+def print_columns(lines):
+    lines = [[str(cell) for cell in line] for line in lines]
+    width = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    for line in lines:
+        print("  ".join(text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(line, width))))
+    print()
+
+
 def print_table(rows, devices, each, common):
     """One line a kernel, the worst over its options; with `each`, a line for every set of options."""
     lines = [["kernel", "built", "items", "local", *devices]]
@@ -278,9 +312,20 @@ def print_table(rows, devices, each, common):
         local = max(r.get("local", 0) for r in of)
         lines.append([f"{kernel} {options}".strip(), str(built), str(min(r["items"] for r in of)), str(local),
                       *(cell([r for r in of if r["device"] == d]) for d in devices)])
-    width = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    for line in lines:
-        print("  ".join(text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(line, width))))
+    print_columns(lines)
+
+
+def print_devices(rows, devices):
+    """One line a device: how much was compiled, and the worst number of each kind, without STAND_INS."""
+    lines = [["device", "programs", "kernels", "wrong", "registers", "local", "spilled", "private", "occupancy"]]
+    for device in devices:
+        of = [r for r in rows if r["device"] == device and r["source"] not in STAND_INS]
+        good = [r for r in of if "error" not in r]
+        built, wrong = len({(r["source"], r["options"]) for r in of}), sum(map(decides, of))
+        most = [max((r[what] for r in good), default=0) for what in ("registers", "local", "spills", "private")]
+        least = min((r["occupancy"] for r in good), default=0)
+        lines.append([device, built, len(of), wrong, *most, f"{least}/{AMD[device]}" if device in AMD else f"{least}%"])
+    print_columns(lines)
 
 
 def print_bad(rows, common):
@@ -294,8 +339,12 @@ def print_bad(rows, common):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build/test", help="folder of a build with tests, which make the list")
-    parser.add_argument("--programs", metavar="FILE", help="the list, from an earlier run of the tests")
-    parser.add_argument("--only", choices=("amd", "intel"), help="one maker's devices")
+    parser.add_argument("--programs", action="append", metavar="FILE", help="the list, from an earlier run of the tests; "
+                        "may be given several times")
+    parser.add_argument("--sample", action="store_true", help="one set of options a kernel, the longest, for "
+                        + ", ".join(SAMPLE))
+    parser.add_argument("--skip-missing", action="store_true", help="leave out a maker whose compiler is not there")
+    parser.add_argument("--only", choices=MAKERS, help="one maker's devices")
     parser.add_argument("--device", action="append", choices=(*AMD, *INTEL), help="these devices alone")
     parser.add_argument("--kernel", default="", metavar="PART", help="kernels with this in their names alone")
     parser.add_argument("--each", action="store_true", help="a line for each set of options, not the worst of each kernel")
@@ -307,51 +356,73 @@ def arguments():
     return parser.parse_args()
 
 
-def find_tools(devices, args):
-    tools = {"intel_root": args.intel_root}
-    if any(d in AMD for d in devices):
-        tools["clang"], tools["libclc"] = find_clang(args.clang), find_libclc(args.libclc)
-    if any(d in INTEL for d in devices):
-        tools["ocloc"] = find_ocloc(args.intel_root)
-    return tools
+def tools_of(maker, args):
+    if maker == "amd":
+        return {"clang": find_clang(args.clang), "libclc": find_libclc(args.libclc)}
+    return {"ocloc": find_ocloc(args.intel_root), "intel_root": args.intel_root}
+
+
+def find_tools(args):
+    """{device: tools}; with --skip-missing without the devices whose compiler is not there, which are named."""
+    found, skipped = {}, 0
+    for maker in [args.only] if args.only else MAKERS:
+        devices = [d for d in MAKERS[maker] if d in (args.device or (SAMPLE if args.sample else MAKERS[maker]))]
+        try:
+            found |= dict.fromkeys(devices, tools_of(maker, args) if devices else {})
+        except Missing as error:
+            if not args.skip_missing:
+                raise
+            skipped += len(devices)
+            print(f"{', '.join(devices)}: {len(devices)} skipped: {error}")
+    return found, skipped
 
 
 def list_of_programs(args):
     if args.programs:
-        return read_list(args.programs)
+        return read_lists(args.programs)
     with tempfile.TemporaryDirectory() as folder:
         run_tests(args.build, Path(folder, "programs.txt"))
-        return read_list(Path(folder, "programs.txt"))
+        return read_lists([Path(folder, "programs.txt")])
 
 
-def main():
-    args = arguments()
-    of_maker = {"amd": list(AMD), "intel": list(INTEL), None: [*AMD, *INTEL]}[args.only]
-    devices = [d for d in of_maker if not args.device or d in args.device]
-    tools = find_tools(devices, args)
-    programs = list_of_programs(args)
-    launched = {k for kernels in programs.values() for k in kernels}
-    unseen = {k: s for k, s in kernels_in_sources().items() if args.kernel in k and k not in launched}
+def compile_all(tools, programs, args):
     work = []
     for (source, options), kernels in sorted(programs.items()):
         wanted = {k: n for k, n in kernels.items() if args.kernel in k}
-        work += [(tools, d, source, options, wanted) for d in devices if wanted]
+        work += [(tools[d], d, source, options, wanted) for d in tools if wanted]
     rows = []
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for i, part in enumerate(pool.map(lambda w: compile_one(*w), work)):
             rows += part
             print(f"\rcompiled {i + 1} of {len(work)}", end="\n" if i + 1 == len(work) else "", file=sys.stderr, flush=True)
-    common = set.intersection(*(set(o.split()) for _, o in programs))
-    print(f"built with {' '.join(sorted(common))}")
-    print_table(rows, devices, args.each, common)
-    print_bad(rows, common)
+    return rows
+
+
+def report(rows, devices, unseen, args):
+    if rows:
+        common = set.intersection(*(set(r["options"].split()) for r in rows))
+        print(f"built with {' '.join(sorted(common))}")
+        print_table(rows, devices, args.each, common)
+        print_devices(rows, devices)
+        print_bad(rows, common)
     for kernel, source in unseen.items():
         print(f"{kernel} of cl/{source}: no test launches it on a GPU")
-    wrong = sum(decides(r) for r in rows)
-    print(f"{len(rows)} kernels compiled, {wrong} of them wrong, {len(unseen)} never launched")
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1) + "\n")
-    return 1 if wrong or unseen else 0
+
+
+def main():
+    args = arguments()
+    tools, skipped = find_tools(args)
+    programs = list_of_programs(args)
+    launched = {k for kernels in programs.values() for k in kernels}
+    unseen = {k: s for k, s in kernels_in_sources().items() if args.kernel in k and k not in launched}
+    rows = compile_all(tools, sample_of(programs) if args.sample else programs, args)
+    report(rows, tools, unseen, args)
+    wrong = {r["device"] for r in rows if decides(r)}
+    failed = len(wrong) + (1 if unseen else 0)
+    print(f"{len(tools) - len(wrong)} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

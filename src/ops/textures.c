@@ -45,6 +45,6 @@ void clf_textures(clf_stream *s, clf_tensor x, clf_tensor y)
         .turns = clf_turns_of_rows(rows, clf_turns(CLF_MIN(SPAN, (uint64_t)y.dim[3]), CELL_TURNS)),
     };
 
-    CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_u64((uint64_t)x.dim[0]), clf_arg_u64((uint64_t)x.dim[2]),
-               clf_arg_u64((uint64_t)x.dim[3]), clf_arg_u32((uint32_t)y.dim[3]), clf_arg_u32(SPAN), clf_arg_rows(y));
+    CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_u64((uint64_t)x.dim[0]), clf_arg_u32((uint32_t)x.dim[2]),
+               clf_arg_u32((uint32_t)x.dim[3]), clf_arg_u32((uint32_t)y.dim[3]), clf_arg_u32(SPAN), clf_arg_rows(y));
 }
