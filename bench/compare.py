@@ -75,6 +75,7 @@ def measure_here(name, args):
 
 def measure_apart(name, args):
     """One case in a process of its own."""
+    from cases import SUITE
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "case.json"
         command = [sys.executable, __file__, name, "--here", str(path)]
@@ -82,13 +83,17 @@ def measure_apart(name, args):
             if getattr(args, key) is not None:
                 command += [f"--{key}", str(getattr(args, key))]
         status = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
+        if status != 0:
+            print(f"compare: {name}: the process ended with status {status}", file=sys.stderr)
         if path.exists():
             return json.loads(path.read_text())
-    return {"about": {}, "results": [report.failure(name, f"the process ended with status {status}")]}
+    return {"about": {}, "results": [report.failure(name, name in SUITE, f"the process ended with status {status}")]}
 
 
 def measure(names, args):
     """All cases, one after the other: the run."""
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
     parts = []
     for name in names:
         begin = time.monotonic()

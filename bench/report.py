@@ -30,9 +30,9 @@ def merge(parts):
     return run | {"summary": summarise(run["results"])}
 
 
-def failure(case, reason):
+def failure(case, in_suite, reason):
     """The result of a case that could not be measured."""
-    return {"case": case, "title": case, "suite": True, "failed": reason, "runners": {}, "missing": {}, "wrong": []}
+    return {"case": case, "title": case, "suite": in_suite, "failed": reason, "runners": {}, "missing": {}, "wrong": []}
 
 
 def whole(run):

@@ -86,10 +86,10 @@ kernel void clf_panel_pack_turned(global const CLF_TYPE(CLF_SRC) *src, ulong src
     w += w_at + (((first_weight + weight) * panels + get_global_id(0)) * K) * NR;
     mask += mask_at + weight * mask_step;
     for (uint k = 0; has_mask && k < K; k++)
-        seen |= mask[k] > -FLT_MAX;
+        seen |= !(mask[k] <= -FLT_MAX);
     for (uint k = begin; k < end; k++) {
         clf_fv v[2] = { 0.0f, 0.0f };
-        if (!seen || mask[k] > -FLT_MAX) {
+        if (!seen || !(mask[k] <= -FLT_MAX)) {
             if (n + NR <= N) {
                 v[0] = CLF_LOADV(CLF_SRC)(src, (ulong)k * N);
                 v[1] = CLF_LOADV(CLF_SRC)(src, (ulong)k * N + CLF_VEC);

@@ -3,7 +3,8 @@
  * x, y  [R, N]         rows placed by X and Y, dense in c; y may be x
  * mask  [R / per, N]   from element m0, m_step from row to row; -FLT_MAX and below hide a column, whatever x is there
  *
- * A row that sees no column is `unseen` everywhere.  The sum is in an order fixed by N, the kernel and CLF_VEC.
+ * A row that sees no column is `unseen` everywhere.  The sum is in an order fixed by the kernel and CLF_VEC: column c of
+ * _simd is in lane c % CLF_VEC, so that hidden columns behind a row change no bit.
  *
  * Three kernels, one mapping: groups walk rows r = group, group + groups, ...
  *   _ref   local 1: a plain loop
@@ -22,7 +23,7 @@ static inline float clf_softmax_logit(float x, float scale, uint has_mask, globa
 {
     if (!has_mask)
         return scale * x;
-    return mask[c] > -FLT_MAX ? CLF_FMA(scale, x, mask[c]) : -INFINITY;
+    return mask[c] <= -FLT_MAX ? -INFINITY : CLF_FMA(scale, x, mask[c]);
 }
 
 /* What is subtracted: 0 where nothing is seen, for -inf would give NaN. */
@@ -74,11 +75,15 @@ kernel void clf_softmax_simd(CLF_SOFTMAX_ARGUMENTS)
     {
         global const float *from = x + clf_row(X, r), *hidden = mask + m0 + r / per * m_step;
         global float *to = y + clf_row(Y, r);
-        clf_fv mosts = (clf_fv)(-INFINITY), sums = (clf_fv)(0.0f);
+        clf_fv mosts = (clf_fv)(-INFINITY);
+        union {
+            clf_fv v;
+            float lane[CLF_VEC];
+        } sums = { (clf_fv)(0.0f) };
 
         for (uint c = 0; c < whole; c += CLF_VEC) {
             const clf_fv v = CLF_VLOAD(from + c), m = has_mask ? CLF_VLOAD(hidden + c) : (clf_fv)(-0.0f);
-            const clf_fv l = m > -FLT_MAX ? CLF_FMA((clf_fv)(scale), v, m) : (clf_fv)(-INFINITY);
+            const clf_fv l = m <= -FLT_MAX ? (clf_fv)(-INFINITY) : CLF_FMA((clf_fv)(scale), v, m);
 
             CLF_VSTORE(l, to + c);
             mosts = fmax(mosts, l);
@@ -93,13 +98,13 @@ kernel void clf_softmax_simd(CLF_SOFTMAX_ARGUMENTS)
             const clf_fv e = clf_exp(CLF_VLOAD(to + c) - most);
 
             CLF_VSTORE(e, to + c);
-            sums += e;
+            sums.v += e;
         }
-        float sum = clf_lanes_sum(sums);
         for (uint c = whole; c < N; c++) {
             to[c] = clf_exp((clf_fv)(to[c] - most)).s0;
-            sum += to[c];
+            sums.lane[c - whole] += to[c];
         }
+        const float sum = clf_lanes_sum(sums.v);
         for (uint c = 0; c < whole; c += CLF_VEC)
             CLF_VSTORE(sum == 0.0f ? (clf_fv)(unseen) : CLF_VLOAD(to + c) / sum, to + c);
         for (uint c = whole; c < N; c++)
@@ -144,7 +149,7 @@ kernel void clf_softmax_clear(global const float *mask, ulong m0, ulong m_step, 
         bool seen = false;
 
         for (uint c = 0; c < N; c++)
-            seen |= hidden[c] > -FLT_MAX;
+            seen |= !(hidden[c] <= -FLT_MAX);
         for (uint c = get_local_id(0); !seen && c < C; c += get_local_size(0))
             y[clf_row(Y, r) + c] = 0.0f;
     }

@@ -344,8 +344,8 @@ kernel void clf_top_k_write(global const CLF_TYPE(CLF_X) *from, clf_rows F, ulon
 }
 
 /* Local 1, a row a work-item: k times the best behind the last one, put where it belongs among those before it. */
-kernel void clf_top_k_ref(global const CLF_TYPE(CLF_X) *x, clf_rows X, global const CLF_TYPE(CLF_X) *from, clf_rows F, ulong R, ulong N, ulong k, uint by_score,
-                          CLF_TOP_K_RESULTS)
+kernel void clf_top_k_ref(global const CLF_TYPE(CLF_X) *x, clf_rows X, global const CLF_TYPE(CLF_X) *from, clf_rows F,
+                          ulong R, ulong N, ulong k, uint by_score, CLF_TOP_K_RESULTS)
 {
     for (ulong r = get_group_id(1); r < R; r += get_num_groups(1)) {
         const ulong xr = clf_row(X, r), vr = clf_row(V, r), ir = clf_row(I, r);

@@ -73,7 +73,7 @@ typedef struct clf_contrastive_call {
     clf_tensor scores;       /* [I, J]   any of these types */
     clf_tensor indices;      /* i32 [I, k], k of 1 to J: the texts of the k largest logits, the largest first; of equal
                               * ones the lower index */
-    clf_tensor values;       /* f32 [I, k]: the k largest scores; wants indices */
+    clf_tensor values;       /* f32 [I, k]: the scores at indices; wants these */
 } clf_contrastive_call;
 
 /** Nothing given, nothing wanted. */

@@ -34,8 +34,8 @@ typedef struct clf_qformer_layer_desc {
  *     queries = norm(queries + cross(queries, vision))       where there is one
  *     queries = norm(queries + ff_q(queries)),  text = norm(text + ff_t(text))
  *
- * The vision keys and values of all layers are one product; on CPU devices, where M is at most half of a head's width, they
- * are never made: their weights meet the queries.
+ * The vision keys and values of all layers are one product; on CPU devices, where M is at most half of a head's width and
+ * heads are plain, they are never made: their weights meet the queries (docs/decisions.md, "Attention").
  * Source: Li et al. 2023, arXiv:2301.12597; Dai et al. 2023, arXiv:2305.06500; transformers' Blip2QFormerModel and
  * InstructBlipQFormerModel.
  */

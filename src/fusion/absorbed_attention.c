@@ -25,7 +25,9 @@ clf_status clf_absorbed_create(clf_context *ctx, const char *name, const clf_att
 {
     clf_status status = clf_linear_each_create_turned(ctx, d->k.weight, d->heads, storage, source, &w->k, err);
 
-    if (status == CLF_OK)
+    if (status != CLF_OK)
+        clf_error_prefix(err, CLF_PART(name, "k: "));
+    else
         status = clf_weight_create(ctx, CLF_PART(name, "v"), &d->v, storage, source, &w->v, err);
     if (status != CLF_OK)
         clf_absorbed_destroy(ctx, w);

@@ -2,8 +2,8 @@
  *
  * vision [I, Dv], text [J, Dt], embeds [I or J, P], logits and scores [I, J], indices and values [I, k].
  *
- * Both sides go in blocks.  First the texts, which are packed for products where that is faster, or kept as rows; then
- * pictures, each block to the end.  Beside outputs and the texts' embeddings there is one block of either. */
+ * First the texts, in blocks that are packed for products where that is faster, else kept as rows; then pictures, each
+ * block to the end.  Beside outputs and the texts' embeddings there is one block of either. */
 #include <clfusion/contrastive.h>
 
 #include <clfusion/l2_norm.h>
@@ -85,6 +85,31 @@ static clf_status check_best(const clf_contrastive_call *c, clf_error *err)
     return CLF_OK;
 }
 
+/* A block's outputs are written before the next block's rows are read, so that no operator sees all of both. */
+static clf_status check_apart(const clf_contrastive_call *c, clf_error *err)
+{
+    enum { INPUTS = 2 };
+    const struct {
+        const char *name;
+        clf_tensor t;
+    } all[] = {
+        { "vision", c->vision },
+        { "text", c->text }, /* INPUTS, which may be one */
+        { "image_embeds", c->image_embeds },
+        { "text_embeds", c->text_embeds },
+        { "logits", c->logits },
+        { "scores", c->scores },
+        { "indices", c->indices },
+        { "values", c->values },
+    };
+
+    for (size_t i = INPUTS; i < CLF_COUNT(all); i++)
+        for (size_t k = 0; k < i; k++)
+            CLF_REQUIRE(err, !clf_present(all[i].t) || !clf_present(all[k].t) || !clf_may_overlap(all[i].t, all[k].t),
+                        CLF_INVALID_ARGUMENT, "%s overlaps %s; want apart", all[i].name, all[k].name);
+    return CLF_OK;
+}
+
 clf_status clf_contrastive_check(const clf_contrastive *m, const clf_contrastive_call *given, clf_error *err)
 {
     clf_contrastive_call c = clf_contrastive_call_default();
@@ -103,7 +128,8 @@ clf_status clf_contrastive_check(const clf_contrastive *m, const clf_contrastive
     CLF_TRY(check_output("text_embeds", c.text_embeds, clf_dim(c.text, 0), Pt, err));
     CLF_TRY(check_output("logits", c.logits, clf_dim(c.vision, 0), clf_dim(c.text, 0), err));
     CLF_TRY(check_output("scores", c.scores, clf_dim(c.vision, 0), clf_dim(c.text, 0), err));
-    return check_best(&c, err);
+    CLF_TRY(check_best(&c, err));
+    return check_apart(&c, err);
 }
 
 /* ---- forward ---- */
@@ -223,7 +249,10 @@ static void keep_texts(clf_stream *s, run *r)
     r->texts = clf_is_dense(r->call.text_embeds) /* else they would be compared in another order of additions */
                    ? result_for(s, r->call.text_embeds, r->J, r->P)
                    : clf_scratch(s, CLF_F32, CLF_DIMS(r->J, r->P));
+    const clf_scope scope = clf_scope_open(s, NULL, -1);
+
     embed(s, r, &r->m->text, r->call.text, r->texts, r->call.text_embeds);
+    clf_scope_close(s, scope);
 }
 
 /* Of all pairs nothing is wanted but the best. */
@@ -293,13 +322,14 @@ static void run_images(clf_stream *s, const run *r, int64_t first, int64_t count
 }
 
 /* Floats of scratch for a picture. */
-static int64_t floats_of_image(const run *r)
+static int64_t floats_of_image(const clf_stream *s, const run *r)
 {
     const clf_contrastive_call *c = &r->call;
     const int64_t row = floats_of_row(r, &r->m->vision, c->vision, c->image_embeds);
-    const bool scores = clf_present(c->scores)
-                            ? !is_direct(c->scores)
-                            : clf_present(c->values) && (!wants_best_alone(c) || c->indices.dim[1] > CLF_SCORES_BEST);
+    const bool scores =
+        clf_present(c->scores)
+            ? !is_direct(c->scores)
+            : clf_present(c->values) && (!wants_best_alone(c) || !clf_best_scores_at_once(s, r->J, c->indices.dim[1]));
 
     return row + (wants_pairs(c) && !is_direct(c->logits) ? r->J : 0) + (scores ? r->J : 0);
 }
@@ -311,7 +341,7 @@ static void run_call(clf_stream *s, run *r)
     if (!wants_images(&r->call))
         return;
 
-    const int64_t step = rows_of_block(s, r, r->I, floats_of_image(r));
+    const int64_t step = rows_of_block(s, r, r->I, floats_of_image(s, r));
 
     for (int64_t first = 0; first < r->I; first += step)
         run_images(s, r, first, CLF_MIN(step, r->I - first));

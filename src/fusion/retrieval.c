@@ -81,11 +81,9 @@ static clf_status check_desc(const clf_retrieval_desc *d, clf_error *err)
     return CLF_OK;
 }
 
-/* A CPU device's buffer may be host memory whose elements are where the type wants them. */
 static bool reads_in_place(const clf_context *ctx, const clf_retrieval_desc *d)
 {
-    return !d->upload && ctx->info.kind == CLF_DEVICE_CPU && ctx->info.unified_memory &&
-           (uintptr_t)d->stored.data % clf_dtype_bytes(d->stored.dtype) == 0;
+    return !d->upload && clf_buffer_in_place(ctx, d->stored.data, d->stored.dtype);
 }
 
 static clf_status create_streams(clf_retrieval *r, bool profiling, clf_error *err)

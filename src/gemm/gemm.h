@@ -13,7 +13,7 @@ typedef struct clf_gemm_weight {
     int64_t N;         /* out */
     int64_t K;         /* in */
     clf_dtype storage; /* f32, f16 or bf16 */
-    clf_tensor packed; /* the provider's layout; owned by the linear weight, or scratch after pack_rows */
+    clf_tensor packed; /* the provider's layout; owned by the linear weight, or scratch of a call */
     int64_t count;     /* above 0: so many weights [N, K], each for rows of its own */
 } clf_gemm_weight;
 
@@ -34,6 +34,7 @@ typedef struct clf_gemm_rows {
     float eps;
 } clf_gemm_rows;
 
+/* Parts of a weight begin at multiples of it, which the panels of every vector width divide. */
 #define CLF_GEMM_ROWS 32
 
 /* What a provider does after the product, when it says so. */

@@ -70,20 +70,29 @@ static void pack_rows_of_weight(clf_stream *s, clf_tensor staged, int64_t first,
                clf_arg_u64(first_element(w->packed)));
 }
 
-static clf_status panel_pack(clf_context *ctx, const clf_gemm_host *host, clf_gemm_weight *w, clf_error *err)
+/* Of a weight, or of all that count says, packed, each in panels of its own. */
+static clf_status count_elements(const clf_context *ctx, const clf_gemm_weight *w, uint64_t *elements, clf_error *err)
 {
-    const int64_t NR = panel_width(ctx);
-    uint64_t columns, elements;
+    uint64_t columns;
 
     CLF_REQUIRE(err, w->N <= INT32_MAX && w->K <= INT32_MAX, CLF_UNSUPPORTED,
                 "weight is %s; want dimensions below 2^31",
                 CLF_TEXT(clf_tensor_shape(w->storage, CLF_DIMS(w->N, w->K))));
     CLF_REQUIRE(err,
-                clf_size_round_up((uint64_t)w->N, (uint64_t)NR, &columns) &&
-                    clf_size_mul(columns, (uint64_t)w->K, &elements) && elements <= INT64_MAX,
+                clf_size_round_up((uint64_t)w->N, (uint64_t)panel_width(ctx), &columns) &&
+                    clf_size_mul(columns, (uint64_t)w->K, elements) &&
+                    clf_size_mul(*elements, (uint64_t)CLF_MAX(w->count, 1), elements) && *elements <= INT64_MAX,
                 CLF_UNSUPPORTED, "weight is %s; want fewer elements",
                 CLF_TEXT(clf_tensor_shape(w->storage, CLF_DIMS(w->N, w->K))));
-    return clf_stage_weight(ctx, host, NR, (int64_t)elements, pack_rows_of_weight, w, err);
+    return CLF_OK;
+}
+
+static clf_status panel_pack(clf_context *ctx, const clf_gemm_host *host, clf_gemm_weight *w, clf_error *err)
+{
+    uint64_t elements;
+
+    CLF_TRY(count_elements(ctx, w, &elements, err));
+    return clf_stage_weight(ctx, host, panel_width(ctx), (int64_t)elements, pack_rows_of_weight, w, err);
 }
 
 /* Of a weight, or of all that count says, each in panels of its own. */
@@ -120,7 +129,7 @@ static void panel_pack_part(clf_stream *s, const clf_gemm_rows *rows, const clf_
         .options = options.text,
         .groups = { 2 * clf_div_up((uint64_t)z.dim[0], 2 * vector), 1 },
         .items = 1,
-        .turns = CLF_MIN(2 * clf_div_up(K, vector) + vector * (vector + 4), UINT32_MAX),
+        .turns = CLF_MIN(2 * clf_div_up(K, vector) + 2 * vector * (vector + 4), UINT32_MAX),
     };
 
     CLF_LAUNCH(s, &kernel, clf_arg_memory(z), clf_arg_u64(first_element(z)), clf_arg_u64((uint64_t)z.stride[0]),
@@ -171,10 +180,10 @@ static void pack_turned_rows(clf_stream *s, clf_tensor staged, int64_t first, co
 static clf_status panel_pack_turned(clf_context *ctx, const clf_gemm_host *host, clf_gemm_weight *w, clf_error *err)
 {
     clf_gemm_weight lying = { .N = w->count * w->K, .K = w->N, .storage = w->storage, .count = w->count };
-    const clf_dims packed = packed_dims(ctx, w);
+    uint64_t elements;
 
-    CLF_TRY(clf_stage_weight(ctx, host, w->K, packed.dim[0] * packed.dim[1] * packed.dim[2], pack_turned_rows, &lying,
-                             err));
+    CLF_TRY(count_elements(ctx, w, &elements, err));
+    CLF_TRY(clf_stage_weight(ctx, host, w->K, (int64_t)elements, pack_turned_rows, &lying, err));
     w->packed = lying.packed;
     return CLF_OK;
 }

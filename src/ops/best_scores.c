@@ -26,6 +26,12 @@ static uint64_t turns_of_row(const clf_stream *s, uint64_t C, uint64_t k)
     return 2 * clf_turns_of_row(s, (int64_t)C) + clf_turns(C, k) + clf_turns(2 * 16, k) + 2 * k;
 }
 
+bool clf_best_scores_at_once(const clf_stream *s, int64_t C, int64_t k)
+{
+    return clf_op_kernels(s) == CLF_KERNELS_SIMD && k <= CLF_SCORES_BEST && C <= INT32_MAX &&
+           turns_of_row(s, (uint64_t)C, (uint64_t)k) < clf_launch_turns(s);
+}
+
 void clf_best_scores(clf_stream *s, clf_tensor x, float scale, float bias, clf_scores_kind kind, clf_tensor values,
                      clf_tensor indices)
 {
@@ -42,7 +48,7 @@ void clf_best_scores(clf_stream *s, clf_tensor x, float scale, float bias, clf_s
         .turns = clf_turns_of_rows(x.dim[0], turns_of_row(s, C, k)),
     };
 
-    if (clf_op_kernels(s) != CLF_KERNELS_SIMD || k > CLF_SCORES_BEST || kernel.turns > clf_launch_turns(s)) {
+    if (!clf_best_scores_at_once(s, x.dim[1], indices.dim[1]) || kernel.turns > clf_launch_turns(s)) {
         run_apart(s, x, scale, bias, kind, values, indices);
         return;
     }

@@ -17,4 +17,7 @@
 void clf_best_scores(clf_stream *s, clf_tensor x, float scale, float bias, clf_scores_kind kind, clf_tensor values,
                      clf_tensor indices);
 
+/* Rows of C columns take no more memory than their results; else logits and scores of all columns are made. */
+bool clf_best_scores_at_once(const clf_stream *s, int64_t C, int64_t k);
+
 #endif

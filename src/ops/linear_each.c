@@ -119,5 +119,8 @@ void clf_linear_each(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, clf_
     if (!clf_op_enter(s) || !clf_op_passed(s, clf_linear_each_check(x, w, bias, y, clf_op_error(s))) ||
         clf_element_count(y) == 0)
         return;
+    if (!clf_op_passed(s, clf_in_memory(s, CLF_OP, x, clf_op_error(s))) || /* the launch sees the first product's */
+        !clf_op_passed(s, clf_in_memory(s, CLF_OP, y, clf_op_error(s))))
+        return;
     clf_gemm_of(clf_stream_context(s))->run(s, x, w, &fusion, y);
 }

@@ -49,7 +49,7 @@ void clf_buffer_release(clf_context *ctx, cl_mem mem, uint64_t bytes)
 
 /* Intel's CPU runtime (2026.22, 2026-11) copies host memory that does not begin at a multiple of its
  * CL_DEVICE_MEM_BASE_ADDR_ALIGN, 128 bytes, which is the least that the standard allows.  What lies before is of the same
- * page. */
+ * page; buffers one behind the other share it, and nobody writes. */
 #define WRAP_ALIGN 128
 
 clf_status clf_buffer_wrap(clf_context *ctx, const void *host, clf_tensor *t, clf_error *err)

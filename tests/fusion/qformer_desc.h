@@ -115,7 +115,7 @@ static const bool text_open[2][T] = { { true, true, true, true, true, false },
 
 static inline clf_tensor mask(clf_test *t, const bool *open, int64_t keys)
 {
-    double values[2 * 8];
+    double values[2 * 32];
 
     for (int64_t i = 0; i < 2 * keys; i++)
         values[i] = open[i] ? 0 : -INFINITY;

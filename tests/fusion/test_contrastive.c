@@ -442,6 +442,9 @@ static void calls_with_wrong_shapes_are_refused(void **state)
     c = good;
     c.logits = clf_test_empty(t, CLF_F32, CLF_DIMS(J, I));
     call_refused(t, m, &c, "contrastive: logits is f32[5, 3]; want f32, f16 or bf16 [3, 5]");
+    c = good;
+    c.image_embeds = clf_slice(t->stream, good.text_embeds, 0, 1, I);
+    call_refused(t, m, &c, "contrastive: text_embeds overlaps image_embeds; want apart");
     clf_contrastive_destroy(m);
 }
 

@@ -363,6 +363,29 @@ static void a_hidden_picture_counts_as_the_caller_says(void **state)
     clf_qformer_destroy(r.q);
 }
 
+/* A batch holds pictures of several sizes: rows behind one that a mask hides. */
+static void hidden_rows_behind_a_picture_change_no_bit(void **state)
+{
+    enum { LONG = 3 * N };
+    clf_test *t = *state;
+    double *values = clf_test_memory(t, 2 * LONG * DV * sizeof *values);
+    bool open[2 * LONG];
+    relation r;
+
+    r = relate(t);
+    for (int64_t i = 0; i < 2 * LONG * DV; i++) {
+        const int64_t n = i / DV % LONG;
+
+        open[i / DV] = n < N;
+        values[i] = n < N ? clf_test_given(t, r.vision)[(i / DV / LONG * N + n) * DV + i % DV] : (double)NAN;
+    }
+    const clf_tensor want = look(t, &r, r.vision);
+
+    r.options.vision_mask = mask(t, open, LONG);
+    clf_test_same_bits(t, look(t, &r, clf_test_from(t, CLF_F32, CLF_DIMS(2, LONG, DV), values)), want);
+    clf_qformer_destroy(r.q);
+}
+
 /* A choice for the life of the module: whatever a call brings, equal pictures have equal bits. */
 static void few_queries_of_wide_heads_need_no_keys(void **state)
 {
@@ -477,6 +500,7 @@ int main(void)
         CLF_TEST(generated_text_does_not_see_what_follows),
         CLF_TEST(hidden_keys_may_be_nan),
         CLF_TEST(a_hidden_picture_counts_as_the_caller_says),
+        CLF_TEST(hidden_rows_behind_a_picture_change_no_bit),
         CLF_TEST(few_queries_of_wide_heads_need_no_keys),
         CLF_TEST(a_batch_of_two_equals_two_of_one_bit_for_bit),
         CLF_TEST(queries_of_a_call_take_the_place_of_the_module_s),

@@ -185,6 +185,24 @@ static void hidden_rows_count_as_zero(void **state)
     clf_test_same_bits(t, got, want);
 }
 
+static void a_product_past_its_memory_is_refused(void **state)
+{
+    enum { N = 500 };
+    clf_test *t = *state;
+    const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(4, 3, 5)),
+                     z = clf_test_normal(t, CLF_F32, CLF_DIMS(4, N, 5));
+    clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(1, 3, N));
+
+    need_packing(t);
+    y.dim[0] = 4;
+    const clf_scope scope = clf_scope_open(t->stream, NULL, -1);
+    const clf_gemm_weight w = clf_linear_each_rows(t->stream, z);
+
+    clf_linear_each(t->stream, x, &w, none, y);
+    clf_scope_close(t->stream, scope);
+    clf_test_expect_error(t, CLF_INVALID_ARGUMENT, "linear_each: f32[4, 3, 500] ends at byte");
+}
+
 static void names_what_does_not_fit(void **state)
 {
     const clf_gemm_weight w = { .N = 7, .K = 5, .count = 2 };
@@ -207,7 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLF_TEST(agrees_with_double_precision),  CLF_TEST(long_rows_agree),
         CLF_TEST(heads_have_the_bits_of_linear), CLF_TEST(hidden_rows_count_as_zero),
-        CLF_TEST(names_what_does_not_fit),
+        CLF_TEST(names_what_does_not_fit),       CLF_TEST(a_product_past_its_memory_is_refused),
     };
 
     return CLF_OPS_MAIN_EACH_SHAPE(tests);

@@ -121,6 +121,10 @@ static void nan_counts_only_where_it_is_seen(void **state)
     for (int c = 0; c < N; c++)
         assert_true(c == 4 || c == 36 ? got[c] == 0 : got[c] > 0 && got[c] < 1);
     assert_true(isnan(got[N + 7]) && isnan(got[N]));
+
+    masks[9] = NAN; /* hides nothing */
+    clf_softmax(t->stream, x, 1.0F, clf_test_from(t, CLF_F32, CLF_DIMS(1, N), masks), CLF_UNSEEN_ZERO, y);
+    assert_true(isnan(clf_test_values(t, y)[0]));
 }
 
 static void a_mask_of_all_clears_its_rows_alone(void **state)
