@@ -221,7 +221,7 @@ static inline void clf_turn(clf_fv *v)
 #endif
 }
 
-/* ---- sums ---- */
+/* ---- over lanes and items ---- */
 
 /* Sum over the lanes of a vector, in pairs. */
 static inline float clf_lanes_sum(clf_fv v)
@@ -235,6 +235,20 @@ static inline float clf_lanes_sum(clf_fv v)
         for (uint i = 0; i < n; i++)
             u.lane[i] += u.lane[i + n];
     return u.lane[0];
+}
+
+/* The largest over the lanes of a vector; NaN is left out. */
+static inline float clf_lanes_max(clf_fv v)
+{
+    union {
+        clf_fv v;
+        float lane[CLF_VEC];
+    } u = { v };
+    float most = u.lane[0];
+
+    for (uint i = 1; i < CLF_VEC; i++)
+        most = fmax(most, u.lane[i]);
+    return most;
 }
 
 /* For kernels with barriers: some drivers allow 32 or 256 items only, unless the kernel says what it needs. */

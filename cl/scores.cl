@@ -74,19 +74,6 @@ static float clf_scores_rest(global const float *x, ulong xr, float scale, float
     return l;
 }
 
-static float clf_scores_lanes_max(clf_fv v)
-{
-    union {
-        clf_fv v;
-        float lane[CLF_VEC];
-    } u = { v };
-    float most = u.lane[0];
-
-    for (uint i = 1; i < CLF_VEC; i++)
-        most = fmax(most, u.lane[i]);
-    return most;
-}
-
 kernel void clf_scores_simd(global const float *x, clf_rows X, float scale, float bias, ulong R, uint C,
                             uint has_logits, global float *logits, clf_rows L, uint has_scores, global float *scores,
                             clf_rows S)
@@ -107,7 +94,7 @@ kernel void clf_scores_simd(global const float *x, clf_rows X, float scale, floa
                 CLF_VSTORE(CLF_SIGMOID ? clf_scores_sigmoid(l) : l, scores + sr + c);
             mosts = fmax(mosts, l);
         }
-        float most = clf_scores_lanes_max(mosts);
+        float most = clf_lanes_max(mosts);
         for (uint c = whole; c < C; c++)
             most = fmax(most, clf_scores_rest(x, xr, scale, bias, has_logits, logits, lr, has_scores, scores, sr, c));
         if (CLF_SIGMOID || !has_scores)

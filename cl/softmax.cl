@@ -54,19 +54,6 @@ kernel void clf_softmax_ref(CLF_SOFTMAX_ARGUMENTS)
     }
 }
 
-static inline float clf_softmax_lanes_max(clf_fv v)
-{
-    union {
-        clf_fv v;
-        float lane[CLF_VEC];
-    } u = { v };
-    float most = u.lane[0];
-
-    for (uint i = 1; i < CLF_VEC; i++)
-        most = fmax(most, u.lane[i]);
-    return most;
-}
-
 kernel void clf_softmax_simd(CLF_SOFTMAX_ARGUMENTS)
 {
     const uint whole = N - N % CLF_VEC; /* columns in full vectors; the rest one by one, as the vectors do it */
@@ -88,7 +75,7 @@ kernel void clf_softmax_simd(CLF_SOFTMAX_ARGUMENTS)
             CLF_VSTORE(l, to + c);
             mosts = fmax(mosts, l);
         }
-        float most = clf_softmax_lanes_max(mosts);
+        float most = clf_lanes_max(mosts);
         for (uint c = whole; c < N; c++) {
             to[c] = clf_softmax_logit(from[c], scale, has_mask, hidden, c);
             most = fmax(most, to[c]);

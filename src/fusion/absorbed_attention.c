@@ -58,30 +58,31 @@ clf_absorbed_context clf_absorbed_pack(clf_stream *s, clf_tensor x, clf_tensor m
     return context;
 }
 
+/* [H, B, M, d] of what has the M rows of a head, d wide, `step` elements behind those of the one before. */
+static clf_tensor by_head(clf_tensor t, int64_t H, int64_t M, int64_t d, int64_t step)
+{
+    t.rank = 4;
+    t.dim[3] = d;
+    t.dim[2] = M;
+    t.dim[1] = t.dim[0];
+    t.dim[0] = H;
+    t.stride[3] = 1;
+    t.stride[2] = t.stride[1];
+    t.stride[1] = t.stride[0];
+    t.stride[0] = step;
+    return t;
+}
+
 /* Columns of heads [B, M, H d] as [H, B, M, d]. */
 static clf_tensor of_columns(clf_tensor t, int64_t H)
 {
-    const int64_t d = t.dim[2] / H;
-
-    return (clf_tensor){ .mem = t.mem,
-                         .offset = t.offset,
-                         .dtype = t.dtype,
-                         .rank = 4,
-                         .dim = { H, t.dim[0], t.dim[1], d },
-                         .stride = { d, t.stride[0], t.stride[1], 1 } };
+    return by_head(t, H, t.dim[1], t.dim[2] / H, t.dim[2] / H);
 }
 
 /* Blocks of heads [B, H M, C] as [H, B, M, C]. */
 static clf_tensor of_blocks(clf_tensor t, int64_t H)
 {
-    const int64_t M = t.dim[1] / H;
-
-    return (clf_tensor){ .mem = t.mem,
-                         .offset = t.offset,
-                         .dtype = t.dtype,
-                         .rank = 4,
-                         .dim = { H, t.dim[0], M, t.dim[2] },
-                         .stride = { M * t.stride[1], t.stride[0], t.stride[1], 1 } };
+    return by_head(t, H, t.dim[1] / H, t.dim[2], t.dim[1] / H * t.stride[1]);
 }
 
 clf_tensor clf_absorbed_ask(clf_stream *s, const clf_attention_layer *l, const clf_absorbed_weights *w, clf_tensor x)

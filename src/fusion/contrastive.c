@@ -10,6 +10,7 @@
 #include <clfusion/similarity.h>
 
 #include "core/desc.h"
+#include "fusion/apart.h"
 #include "fusion/contrastive_parts.h"
 #include "fusion/place.h"
 #include "ops/best_scores.h"
@@ -89,10 +90,7 @@ static clf_status check_best(const clf_contrastive_call *c, clf_error *err)
 static clf_status check_apart(const clf_contrastive_call *c, clf_error *err)
 {
     enum { INPUTS = 2 };
-    const struct {
-        const char *name;
-        clf_tensor t;
-    } all[] = {
+    const clf_named_tensor all[] = {
         { "vision", c->vision },
         { "text", c->text }, /* INPUTS, which may be one */
         { "image_embeds", c->image_embeds },
@@ -103,11 +101,7 @@ static clf_status check_apart(const clf_contrastive_call *c, clf_error *err)
         { "values", c->values },
     };
 
-    for (size_t i = INPUTS; i < CLF_COUNT(all); i++)
-        for (size_t k = 0; k < i; k++)
-            CLF_REQUIRE(err, !clf_present(all[i].t) || !clf_present(all[k].t) || !clf_may_overlap(all[i].t, all[k].t),
-                        CLF_INVALID_ARGUMENT, "%s overlaps %s; want apart", all[i].name, all[k].name);
-    return CLF_OK;
+    return clf_outputs_apart(CLF_OP, all, CLF_COUNT(all), INPUTS, err);
 }
 
 clf_status clf_contrastive_check(const clf_contrastive *m, const clf_contrastive_call *given, clf_error *err)

@@ -10,6 +10,7 @@
 #include <clfusion/widen.h>
 
 #include "core/desc.h"
+#include "fusion/apart.h"
 #include "fusion/place.h"
 #include "fusion/relevance_parts.h"
 #include "runtime/op.h"
@@ -144,10 +145,7 @@ static clf_status check_outputs(const clf_relevance *m, const clf_relevance_call
 static clf_status check_apart(const clf_relevance_call *c, clf_error *err)
 {
     enum { INPUTS = 5 };
-    const struct {
-        const char *name;
-        clf_tensor t;
-    } all[] = {
+    const clf_named_tensor all[] = {
         { "image", c->image },
         { "given_textures", c->given_textures },
         { "query", c->query },
@@ -167,11 +165,7 @@ static clf_status check_apart(const clf_relevance_call *c, clf_error *err)
         { "lengths", c->lengths },
     };
 
-    for (size_t i = INPUTS; i < CLF_COUNT(all); i++)
-        for (size_t k = 0; k < i; k++)
-            CLF_REQUIRE(err, !clf_present(all[i].t) || !clf_present(all[k].t) || !clf_may_overlap(all[i].t, all[k].t),
-                        CLF_INVALID_ARGUMENT, "%s overlaps %s; want apart", all[i].name, all[k].name);
-    return CLF_OK;
+    return clf_outputs_apart(CLF_OP, all, CLF_COUNT(all), INPUTS, err);
 }
 
 clf_status clf_relevance_check(const clf_relevance *m, const clf_relevance_call *given, clf_error *err)

@@ -47,11 +47,6 @@ static clf_status panel_supports(clf_context *ctx, clf_error *err)
     return CLF_OK;
 }
 
-static uint64_t first_element(clf_tensor t)
-{
-    return clf_present(t) ? t.offset / clf_dtype_bytes(t.dtype) : 0;
-}
-
 static void pack_rows_of_weight(clf_stream *s, clf_tensor staged, int64_t first, const clf_gemm_weight *w)
 {
     const int64_t NR = panel_width(clf_stream_context(s)), rows = clf_dim(staged, -2);
@@ -65,9 +60,9 @@ static void pack_rows_of_weight(clf_stream *s, clf_tensor staged, int64_t first,
         .items = 1,
     };
 
-    CLF_LAUNCH(s, &kernel, clf_arg_memory(staged), clf_arg_u64(first_element(staged)), clf_arg_u32((uint32_t)rows),
+    CLF_LAUNCH(s, &kernel, clf_arg_memory(staged), clf_arg_u64(clf_first_element(staged)), clf_arg_u32((uint32_t)rows),
                clf_arg_u32((uint32_t)w->K), clf_arg_u32((uint32_t)(first / NR)), clf_arg_memory(w->packed),
-               clf_arg_u64(first_element(w->packed)));
+               clf_arg_u64(clf_first_element(w->packed)));
 }
 
 /* Of a weight, or of all that count says, packed, each in panels of its own. */
@@ -132,10 +127,10 @@ static void panel_pack_part(clf_stream *s, const clf_gemm_rows *rows, const clf_
         .turns = CLF_MIN(2 * clf_div_up(K, vector) + 2 * vector * (vector + 4), UINT32_MAX),
     };
 
-    CLF_LAUNCH(s, &kernel, clf_arg_memory(z), clf_arg_u64(first_element(z)), clf_arg_u64((uint64_t)z.stride[0]),
+    CLF_LAUNCH(s, &kernel, clf_arg_memory(z), clf_arg_u64(clf_first_element(z)), clf_arg_u64((uint64_t)z.stride[0]),
                clf_arg_u32((uint32_t)z.dim[0]), clf_arg_u32((uint32_t)K), clf_arg_u32((uint32_t)rows->first),
                clf_arg_u32(rows->unit), clf_arg_f32(rows->eps), clf_arg_memory(w->packed),
-               clf_arg_u64(first_element(w->packed)));
+               clf_arg_u64(clf_first_element(w->packed)));
 }
 
 /* staged [weights K, N], the first of them weight `first_weight`. */
@@ -154,11 +149,11 @@ static void pack_turned_weights(clf_stream *s, clf_tensor staged, int64_t first_
         .turns = (uint64_t)w->K + CLF_PANEL_COLUMNS * (NR + 2),
     };
 
-    CLF_LAUNCH(s, &kernel, clf_arg_memory(staged), clf_arg_u64(first_element(staged)), clf_arg_u32((uint32_t)w->N),
+    CLF_LAUNCH(s, &kernel, clf_arg_memory(staged), clf_arg_u64(clf_first_element(staged)), clf_arg_u32((uint32_t)w->N),
                clf_arg_u32((uint32_t)w->K), clf_arg_u64((uint64_t)first_weight), clf_arg_u32(clf_present(mask)),
-               clf_arg_memory(mask), clf_arg_u64(first_element(mask)),
+               clf_arg_memory(mask), clf_arg_u64(clf_first_element(mask)),
                clf_arg_u64(clf_present(mask) && mask.dim[0] > 1 ? (uint64_t)mask.stride[0] : 0),
-               clf_arg_memory(w->packed), clf_arg_u64(first_element(w->packed)));
+               clf_arg_memory(w->packed), clf_arg_u64(clf_first_element(w->packed)));
 }
 
 static void panel_pack_columns(clf_stream *s, clf_tensor z, clf_tensor mask, clf_gemm_weight *w)
@@ -311,11 +306,11 @@ static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, con
                                 .items = 1,
                                 .turns = turns_of(s, &p, (uint64_t)MR, (uint64_t)w->K) };
 
-    CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_memory(w->packed), clf_arg_u64(first_element(w->packed)),
+    CLF_LAUNCH(s, &kernel, clf_arg_rows(x), clf_arg_memory(w->packed), clf_arg_u64(clf_first_element(w->packed)),
                clf_arg_u32((uint32_t)M), clf_arg_u32((uint32_t)w->N), clf_arg_u32((uint32_t)w->K),
                clf_arg_u32((uint32_t)p.groups[1]), clf_arg_u64(x_step), clf_arg_u64(y_step), clf_arg_u32((uint32_t)MR),
                clf_arg_u32(p.across), clf_arg_u32(p.batch), clf_arg_u32(p.block), clf_arg_u32(p.rows_ahead),
-               clf_arg_memory(f->bias), clf_arg_u64(f->bias.offset / sizeof(float)), clf_arg_u32(clf_present(f->bias)),
+               clf_arg_memory(f->bias), clf_arg_u64(clf_first_element(f->bias)), clf_arg_u32(clf_present(f->bias)),
                clf_arg_u32((uint32_t)o->activation), clf_arg_u32(clf_present(o->residual)),
                clf_arg_f32(o->residual_scale), clf_arg_rows(o->residual), clf_arg_rows(y));
 }

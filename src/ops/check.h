@@ -76,10 +76,4 @@ bool clf_activation_known(clf_activation activation);
         CLF_REQUIRE_SAME_OR_APART(err, y, "y", x, "x");                                                                \
     } while (0)
 
-/* Offset in elements of a vector that a kernel gets as plain memory; 0 for an absent one. */
-static inline uint64_t clf_first_element(clf_tensor t)
-{
-    return clf_present(t) ? t.offset / clf_dtype_bytes(t.dtype) : 0;
-}
-
 #endif

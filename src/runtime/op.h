@@ -46,6 +46,12 @@ clf_tensor clf_scratch_alone(clf_stream *s, clf_dtype dtype, clf_dims dims);
 /* The tensor lies inside its memory; `where` begins the message.  A tensor without elements needs none. */
 clf_status clf_in_memory(clf_stream *s, const char *where, clf_tensor t, clf_error *err);
 
+/* Offset in elements of a vector that a kernel gets as plain memory; 0 for an absent one. */
+static inline uint64_t clf_first_element(clf_tensor t)
+{
+    return clf_present(t) ? t.offset / clf_dtype_bytes(t.dtype) : 0;
+}
+
 /* Checks shared by the operators; the `name` is the argument's. */
 #define CLF_REQUIRE_FLOAT(err, t, name)                                                                                \
     CLF_REQUIRE(err, clf_is_float((t).dtype), CLF_UNSUPPORTED, name " is %s; want f32, f16 or bf16", CLF_TEXT(t))
