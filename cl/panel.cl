@@ -100,8 +100,31 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
         clf_panel_store_row(v, NR, has_residual, scale, r, clf_row(R, row) + n, y, clf_row(Y, row) + n);               \
     }
 
-/* `ahead` are the bytes to fetch, `bytes` of them for each k of each tile: one tile alone has two cache lines of weights
- * for each k, hence two hints.  Rows of the last tile past M repeat the last row, unstored. */
+/* A step of k in a tile. */
+#define CLF_PANEL_STEP(MR)                                                                                             \
+    {                                                                                                                  \
+        const clf_fv w0 = CLF_LOADV(CLF_W)(v, 0), w1 = CLF_LOADV(CLF_W)(v, CLF_VEC);                                   \
+        _Pragma("unroll") for (uint i = 0; i < (MR); i++) {                                                            \
+            sum[2 * i] = CLF_FMA((clf_fv)(from[i][k]), w0, sum[2 * i]);                                                \
+            sum[2 * i + 1] = CLF_FMA((clf_fv)(from[i][k]), w1, sum[2 * i + 1]);                                        \
+        }                                                                                                              \
+        k++;                                                                                                           \
+        v += NR;                                                                                                       \
+    }
+
+/* `ahead` are the bytes to fetch, `bytes` of them for every two steps of k in each tile: a cache line at most, or four where
+ * one or two tiles share the weights.  A hint takes the place of a load, and these are scarce: one for every step
+ * costs 1 % of a large product. */
+#define CLF_PANEL_FETCH                                                                                                \
+    CLF_FETCH(ahead);                                                                                                  \
+    if (bytes > 32) {                                                                                                  \
+        CLF_FETCH(ahead + bytes / 4);                                                                                  \
+        CLF_FETCH(ahead + bytes / 2);                                                                                  \
+        CLF_FETCH(ahead + bytes / 4 * 3);                                                                              \
+    }                                                                                                                  \
+    ahead += bytes;
+
+/* Rows of the last tile past M repeat the last row, unstored. */
 #define CLF_PANEL_RUN(MR)                                                                                              \
     kernel void clf_panel_mr##MR(CLF_PANEL_ARGUMENTS)                                                                  \
     {                                                                                                                  \
@@ -109,7 +132,7 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
         const uint tiles = (M + (MR) - 1) / (MR), n = CLF_PANEL_COLUMN * NR;                                           \
         const uint first = CLF_PANEL_ROW * batch, last = min(first + batch, tiles);                                    \
         const uint sharers = across ? last - first : tiles, place = across ? 0 : first;                                \
-        const uint bytes = rows_ahead ? (MR) * sizeof(*x) : (NR * sizeof(*w) + sharers - 1) / sharers;                 \
+        const uint bytes = rows_ahead ? 2 * (MR) * sizeof(*x) : (2 * NR * sizeof(*w) + sharers - 1) / sharers;         \
         const uint plain = act == CLF_ACT_NONE && n + NR <= N ? M / (MR) : 0; /* tiles before it */                    \
         const clf_fv b0 = plain && has_bias ? CLF_VLOAD(bias + n) : (clf_fv)(-0.0f);                                   \
         const clf_fv b1 = plain && has_bias ? CLF_VLOAD(bias + n + CLF_VEC) : (clf_fv)(-0.0f);                         \
@@ -123,22 +146,21 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
             const uint end = min(begin + block, K);                                                                    \
             global const uchar *ahead =                                                                                \
                 rows_ahead ? (global const uchar *)(x + clf_row(X, (ulong)(first + 1) * (MR)))                         \
-                           : (global const uchar *)(w + (ulong)end * NR) + (ulong)place * (end - begin) * bytes;       \
+                           : (global const uchar *)(w + (ulong)end * NR) + (ulong)place * (end - begin) / 2 * bytes;   \
             for (uint p = first; p < last; p++) {                                                                      \
                 global const float *from[MR];                                                                          \
                 global const CLF_TYPE(CLF_W) *v = w + (ulong)begin * NR;                                               \
                 clf_fv sum[2 * (MR)];                                                                                  \
                 _Pragma("unroll") for (uint i = 0; i < (MR); i++) from[i] = x + clf_row(X, min(p * (MR) + i, M - 1));  \
                 _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) sum[i] = tile[p - first][i];                     \
-                for (ulong k = begin; k < end; k++, v += NR, ahead += bytes) {                                         \
-                    const clf_fv w0 = CLF_LOADV(CLF_W)(v, 0), w1 = CLF_LOADV(CLF_W)(v, CLF_VEC);                       \
-                    CLF_FETCH(ahead);                                                                                  \
-                    CLF_FETCH(ahead + bytes / 2);                                                                      \
-                    _Pragma("unroll") for (uint i = 0; i < (MR); i++) {                                                \
-                        sum[2 * i] = CLF_FMA((clf_fv)(from[i][k]), w0, sum[2 * i]);                                    \
-                        sum[2 * i + 1] = CLF_FMA((clf_fv)(from[i][k]), w1, sum[2 * i + 1]);                            \
-                    }                                                                                                  \
+                ulong k = begin;                                                                                       \
+                while (k + 2 <= end) {                                                                                 \
+                    CLF_PANEL_FETCH                                                                                    \
+                    CLF_PANEL_STEP(MR)                                                                                 \
+                    CLF_PANEL_STEP(MR)                                                                                 \
                 }                                                                                                      \
+                if (k < end)                                                                                           \
+                    CLF_PANEL_STEP(MR)                                                                                 \
                 if (end == K && p < plain)                                                                             \
                     CLF_PANEL_STORE(MR)                                                                                \
                 else                                                                                                   \

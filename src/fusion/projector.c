@@ -3,6 +3,7 @@
  * vision [..., N, Dv]; merge makes [..., N / r, r Dv] of it; tokens [..., N / r, Dt]. */
 #include <clfusion/projector.h>
 
+#include <clfusion/layer_norm.h>
 #include <clfusion/linear.h>
 
 #include "core/alloc.h"
@@ -177,6 +178,54 @@ static clf_tensor merge(clf_stream *s, const clf_projector *p, clf_tensor vision
     return clf_reshape(s, clf_place_dense(s, vision), merged_dims(vision, r, r * clf_dim(vision, -1)));
 }
 
+/* Rows of x that fit, normed, into the memory of tokens, which nobody needs before the last layer writes there; 0 where
+ * that is not dense f32, or too small to be worth it: then clf_linear norms into scratch. */
+static int64_t rows_in_tokens(const clf_projector *p, clf_tensor x, clf_tensor tokens)
+{
+    const bool normed = clf_present(p->norm_weight) && p->layer_count > 1;
+    const bool usable = tokens.dtype == CLF_F32 && clf_is_dense(tokens) && clf_is_dense(x);
+    const int64_t rows = clf_row_count(x), fit = clf_element_count(tokens) / clf_dim(x, -1);
+
+    return normed && usable && rows > 0 && fit >= (rows + 3) / 4 ? CLF_MIN(fit, rows) : 0;
+}
+
+/* y = act(Linear_1(norm(x))), in as few equal parts as rows fit into the memory of tokens. */
+static void norm_in_tokens(clf_stream *s, const clf_projector *p, clf_tensor x, int64_t fit, clf_tensor tokens,
+                           const clf_linear_options *options, clf_tensor y)
+{
+    const int64_t C = clf_dim(x, -1), R = clf_row_count(x), parts = (R + fit - 1) / fit, most = (R + parts - 1) / parts;
+    const clf_tensor room = clf_reshape(s, tokens, CLF_DIMS(clf_element_count(tokens)));
+
+    x = clf_reshape(s, x, CLF_DIMS(R, C));
+    y = clf_reshape(s, y, CLF_DIMS(R, clf_dim(y, -1)));
+    for (int64_t first = 0; first < R; first += most) {
+        const int64_t rows = CLF_MIN(most, R - first);
+        const clf_tensor normed = clf_reshape(s, clf_slice(s, room, 0, 0, rows * C), CLF_DIMS(rows, C));
+
+        clf_layer_norm(s, clf_slice(s, x, 0, first, rows), p->norm_weight, p->norm_bias, p->norm_eps, normed);
+        clf_linear(s, normed, p->layers[0], options, clf_slice(s, y, 0, first, rows));
+    }
+}
+
+/* The first layer, with the norm before it. */
+static void first_layer(clf_stream *s, const clf_projector *p, clf_tensor x, clf_tensor tokens,
+                        clf_linear_options *options, clf_tensor y)
+{
+    const int64_t fit = rows_in_tokens(p, x, tokens);
+
+    if (fit > 0) {
+        norm_in_tokens(s, p, x, fit, tokens, options, y);
+        return;
+    }
+    if (clf_present(p->norm_weight)) {
+        options->prologue = CLF_PROLOGUE_LAYER_NORM;
+        options->norm_weight = p->norm_weight;
+        options->norm_bias = p->norm_bias;
+        options->norm_eps = p->norm_eps;
+    }
+    clf_linear(s, x, p->layers[0], options, y);
+}
+
 void clf_projector_forward(clf_stream *s, const clf_projector *p, clf_tensor vision, clf_tensor tokens)
 {
     if (!clf_op_enter(s) || !clf_op_passed(s, check_forward(p, vision, tokens, clf_op_error(s))))
@@ -189,18 +238,15 @@ void clf_projector_forward(clf_stream *s, const clf_projector *p, clf_tensor vis
         clf_linear_options options = clf_linear_options_default();
         clf_tensor y = tokens;
 
-        if (i == 0 && clf_present(p->norm_weight)) {
-            options.prologue = CLF_PROLOGUE_LAYER_NORM;
-            options.norm_weight = p->norm_weight;
-            options.norm_bias = p->norm_bias;
-            options.norm_eps = p->norm_eps;
-        }
         if (i < last)
             options.activation = p->activation;
         /* f32 between the layers; the last writes tokens itself unless clf_linear cannot give that type from f32. */
         if (i < last || (tokens.dtype != CLF_F32 && tokens.dtype != x.dtype))
             y = clf_scratch(s, CLF_F32, merged_dims(x, 1, clf_linear_weight_out(p->layers[i])));
-        clf_linear(s, x, p->layers[i], &options, y);
+        if (i == 0)
+            first_layer(s, p, x, tokens, &options, y);
+        else
+            clf_linear(s, x, p->layers[i], &options, y);
         x = y;
     }
     if (x.dtype != tokens.dtype)
