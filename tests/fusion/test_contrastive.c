@@ -170,6 +170,32 @@ static void equal_texts_keep_their_order(void **state)
     clf_contrastive_destroy(m);
 }
 
+/* Texts ever nearer to the picture, whose scores are all 1: the best are those of the largest logits. */
+static void equal_scores_are_told_apart_by_logits(void **state)
+{
+    static const double x[2] = { 1, 0 }, z[J * 2] = { 1, 0.9, 1, 0.7, 1, 0.5, 1, 0.3, 1, 0.1 };
+    clf_test *t = *state;
+    clf_contrastive_desc d = clf_contrastive_desc_default();
+    clf_contrastive_call c = clf_contrastive_call_default();
+
+    d.scale = 100.0F;
+    d.kind = CLF_SCORES_SIGMOID;
+    clf_contrastive *m = create(t, &d);
+    c.vision = clf_test_from(t, CLF_F32, CLF_DIMS(1, 2), x);
+    c.text = clf_test_from(t, CLF_F32, CLF_DIMS(J, 2), z);
+    for (int with_scores = 0; with_scores < 2; with_scores++) {
+        if (with_scores)
+            c.scores = clf_test_empty(t, CLF_F32, CLF_DIMS(1, J));
+        c.indices = clf_test_empty(t, CLF_I32, CLF_DIMS(1, K));
+        c.values = clf_test_empty(t, CLF_F32, CLF_DIMS(1, K));
+        clf_contrastive_forward(t->stream, m, &c);
+        const double *indices = clf_test_values(t, c.indices), *values = clf_test_values(t, c.values);
+        for (int k = 0; k < K; k++)
+            assert_true(indices[k] == J - 1 - k && values[k] == 1);
+    }
+    clf_contrastive_destroy(m);
+}
+
 /* ---- blocks ---- */
 
 /* Many enough for several blocks of either side, the last of them shorter. */
@@ -310,6 +336,73 @@ static void a_picture_has_the_same_bits_among_few_and_many(void **state)
     clf_test_same_bits(t, clf_slice(t->stream, more.indices, 1, 0, MANY_K), all.indices);
     clf_test_same_bits(t, clf_slice(t->stream, more.values, 1, 0, MANY_K), all.values);
     clf_contrastive_destroy(m);
+}
+
+/* ---- types and strides of outputs ---- */
+
+enum { OUTPUTS = 6, ALL = 63, SCORES = 8, LOGITS_AND_BEST = 4 + 16 + 32, BESIDE = 3 };
+
+static clf_tensor *output_of(clf_contrastive_call *c, int i)
+{
+    clf_tensor *const outputs[OUTPUTS] = { &c->image_embeds, &c->text_embeds, &c->logits,
+                                           &c->scores,       &c->indices,     &c->values };
+
+    return outputs[i];
+}
+
+static void columns_beside_are_untouched(clf_test *t, clf_tensor whole)
+{
+    const double *values = clf_test_values(t, whole);
+    const int64_t C = whole.dim[1];
+
+    for (int64_t i = 0; i < whole.dim[0] * C; i++)
+        if (i % C < BESIDE || i % C >= C - BESIDE)
+            assert_true(isnan(values[i]) || (whole.dtype == CLF_I32 && values[i] == -1));
+}
+
+/* The same call with the outputs of `wishes`, a bit each, among other columns; floats are `dtype` where the call leaves
+ * a choice.  Its values are those of the plain one, rounded once. */
+static void wishes_agree(clf_test *t, const clf_contrastive *m, clf_contrastive_call plain, int wishes, clf_dtype dtype)
+{
+    clf_contrastive_call c = plain;
+    clf_tensor whole[OUTPUTS];
+
+    for (int i = 0; i < OUTPUTS; i++) {
+        clf_tensor *y = output_of(&c, i);
+        const int64_t columns = y->dim[1];
+        const clf_dtype type = i < 4 ? dtype : y->dtype;
+
+        whole[i] = clf_test_empty(t, type, CLF_DIMS(y->dim[0], columns + 2 * BESIDE));
+        *y = wishes >> i & 1 ? clf_slice(t->stream, whole[i], 1, BESIDE, columns) : (clf_tensor){ 0 };
+    }
+    clf_contrastive_forward(t->stream, m, &c);
+    for (int i = 0; i < OUTPUTS; i++)
+        if (wishes >> i & 1) {
+            clf_test_exact(t, *output_of(&c, i), clf_test_values(t, *output_of(&plain, i)));
+            columns_beside_are_untouched(t, whole[i]);
+        }
+}
+
+/* Few pictures are compared in a way of their own; many go in several blocks. */
+static void outputs_of_any_type_and_stride_have_the_plain_values(void **state)
+{
+    static const clf_dtype types[] = { CLF_F32, CLF_F16, CLF_BF16 };
+    static const int wishes[] = { ALL, SCORES, LOGITS_AND_BEST };
+    clf_test *t = *state;
+
+    for (size_t i = 0; i < (clf_test_small_only(t) ? 1 : 2) * CLF_COUNT(types); i++) {
+        const bool many = i >= CLF_COUNT(types);
+        const clf_contrastive_desc d = describe(t, CLF_SCORES_SIGMOID);
+        clf_contrastive *m = many ? create_for_many(t) : create(t, &d);
+        const clf_contrastive_call plain = many ? call_of_many(t) : call_of(t, CLF_F16);
+
+        clf_contrastive_forward(t->stream, m, &plain);
+        for (size_t w = 0; w < CLF_COUNT(wishes); w++)
+            wishes_agree(t, m, plain, wishes[w], types[i % CLF_COUNT(types)]);
+        clf_contrastive_destroy(m);
+        clf_test_check_guards(t);
+        clf_test_release_all(t);
+    }
 }
 
 static void no_pictures_or_texts_are_a_success(void **state)
@@ -454,8 +547,10 @@ int main(void)
         CLF_TEST(agrees_with_the_formula_in_double),
         CLF_TEST(rows_without_projection_have_any_width),
         CLF_TEST(equal_texts_keep_their_order),
+        CLF_TEST(equal_scores_are_told_apart_by_logits),
         CLF_TEST(blocks_and_wishes_change_no_bit),
         CLF_TEST(a_picture_has_the_same_bits_among_few_and_many),
+        CLF_TEST(outputs_of_any_type_and_stride_have_the_plain_values),
         CLF_TEST(no_pictures_or_texts_are_a_success),
         CLF_TEST(repeated_calls_allocate_nothing),
         CLF_TEST(an_error_at_any_call_is_reported_once),

@@ -40,22 +40,37 @@ static void agree(clf_test *t, sizes z, const double *x, const double *w, int64_
     clf_test_within(t, y, e.value, e.bound);
 }
 
-static clf_host_tensor host_of(clf_test *t, const double *values, clf_dtype dtype, int64_t rows, int64_t columns)
+/* The value as this type has it. */
+static double rounded(clf_dtype dtype, double value)
 {
-    clf_host_tensor h = { NULL, dtype, 2, { rows, columns } };
-    const size_t count = (size_t)(rows * columns);
-    char *data = clf_test_memory(t, count * sizeof(double));
+    const float f = (float)value;
 
-    for (size_t i = 0; i < count; i++)
-        if (dtype == CLF_F32)
-            ((float *)(void *)data)[i] = (float)values[i];
-        else
-            ((double *)(void *)data)[i] = values[i];
-    h.data = data;
-    return h;
+    if (dtype == CLF_F16)
+        return (double)clf_f16_to_f32(clf_f32_to_f16(f));
+    if (dtype == CLF_BF16)
+        return (double)clf_bf16_to_f32(clf_f32_to_bf16(f));
+    return dtype == CLF_F64 ? value : (double)f;
 }
 
-/* Weights that a call packs, as rows and turned, and turned ones of the host. */
+/* From `odd` bytes behind an aligned address on. */
+static clf_host_tensor host_of(clf_test *t, const double *values, clf_dtype dtype, int64_t rows, int64_t columns,
+                               size_t odd)
+{
+    const size_t count = (size_t)(rows * columns), item = clf_dtype_bytes(dtype);
+    char *data = clf_test_memory(t, count * item + odd);
+
+    data += odd;
+    for (size_t i = 0; i < count; i++) {
+        const float f = (float)values[i];
+        const uint16_t half = dtype == CLF_F16 ? clf_f32_to_f16(f) : clf_f32_to_bf16(f);
+        const void *value = dtype == CLF_F64 ? (const void *)&values[i] : dtype == CLF_F32 ? (const void *)&f : &half;
+
+        memcpy(data + i * item, value, item);
+    }
+    return (clf_host_tensor){ .data = data, .dtype = dtype, .rank = 2, .dim = { rows, columns } };
+}
+
+/* Weights that a call packs, as rows and turned. */
 static void one_size(clf_test *t, sizes z, clf_dtype dtype)
 {
     const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(z.count, z.rows, z.K)),
@@ -63,23 +78,41 @@ static void one_size(clf_test *t, sizes z, clf_dtype dtype)
                      columns = clf_test_normal(t, dtype, CLF_DIMS(z.count, z.K, z.N)),
                      bias = clf_test_normal(t, CLF_F32, CLF_DIMS(z.count * z.N)),
                      y = clf_test_empty(t, CLF_F32, CLF_DIMS(z.count, z.rows, z.N));
-    const double *given = clf_test_given(t, x), *turned = clf_test_given(t, columns);
+    const double *given = clf_test_given(t, x);
     const clf_scope scope = clf_scope_open(t->stream, NULL, -1);
     clf_gemm_weight w = clf_linear_each_rows(t->stream, rows);
-    clf_error err = { 0 };
 
     clf_linear_each(t->stream, x, &w, bias, y);
     agree(t, z, given, clf_test_given(t, rows), z.K, 1, clf_test_given(t, bias), y);
     w = clf_linear_each_columns(t->stream, columns, none);
     clf_linear_each(t->stream, x, &w, none, y);
-    agree(t, z, given, turned, 1, z.N, NULL, y);
+    agree(t, z, given, clf_test_given(t, columns), 1, z.N, NULL, y);
     clf_scope_close(t->stream, scope);
-    if (clf_linear_each_create_turned(t->ctx,
-                                      host_of(t, turned, dtype == CLF_F32 ? CLF_F32 : CLF_F64, z.count * z.K, z.N),
-                                      z.count, CLF_DTYPE_NONE, NULL, &w, &err) != CLF_OK)
+    clf_test_check_guards(t);
+    clf_test_release_all(t);
+}
+
+/* Weights of the host, `type` there and `storage` here. */
+static void one_turned(clf_test *t, sizes z, clf_dtype type, clf_dtype storage, size_t odd)
+{
+    const clf_dtype stored = storage != CLF_DTYPE_NONE ? storage : type == CLF_F64 ? CLF_F32 : type;
+    const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(z.count, z.rows, z.K)),
+                     y = clf_test_empty(t, CLF_F32, CLF_DIMS(z.count, z.rows, z.N));
+    const size_t count = (size_t)(z.count * z.K * z.N);
+    double *values = clf_test_memory(t, count * sizeof *values);
+    clf_gemm_weight w;
+    clf_error err = { 0 };
+
+    for (size_t i = 0; i < count; i++)
+        values[i] = 2 * clf_test_random(t) - 1;
+    if (clf_linear_each_create_turned(t->ctx, host_of(t, values, type, z.count * z.K, z.N, odd), z.count, storage, NULL,
+                                      &w, &err) != CLF_OK)
         fail_msg("%s", err.message);
+    assert_int_equal(w.packed.dtype, stored);
     clf_linear_each(t->stream, x, &w, none, y);
-    agree(t, z, given, turned, 1, z.N, NULL, y);
+    for (size_t i = 0; i < count; i++)
+        values[i] = rounded(stored, rounded(type, values[i]));
+    agree(t, z, clf_test_given(t, x), values, 1, z.N, NULL, y);
     clf_tensor_free(t->ctx, &w.packed);
     clf_test_check_guards(t);
     clf_test_release_all(t);
@@ -106,6 +139,31 @@ static void long_rows_agree(void **state)
     if (clf_test_small_only(t))
         clf_test_skip("too long for this device");
     one_size(t, (sizes){ 2, 100, 40, 1408 }, CLF_F32);
+    one_turned(t, (sizes){ 2, 100, 40, 1408 }, CLF_F32, CLF_F32, 0);
+}
+
+/* A weight is what its storage makes of the host's values, read where they lie or, from odd addresses, copied first. */
+static void turned_weights_are_rounded_to_their_storage(void **state)
+{
+    static const sizes all[] = { { 1, 1, 1, 1 }, { 3, 5, 31, 70 }, { 2, 33, 65, 7 }, { 3, 2, 100, 257 } };
+    static const clf_dtype types[] = { CLF_F64, CLF_F32, CLF_F16, CLF_BF16 },
+                           storages[] = { CLF_DTYPE_NONE, CLF_F32, CLF_F16, CLF_BF16 };
+    clf_test *t = *state;
+
+    need_packing(t);
+    for (size_t i = 0; i < CLF_COUNT(all); i++)
+        for (size_t k = 0; k < CLF_COUNT(types) * CLF_COUNT(storages); k++)
+            one_turned(t, all[i], types[k / CLF_COUNT(storages)], storages[k % CLF_COUNT(storages)], i % 2);
+}
+
+/* What is copied or converted first goes weight by weight, where each has more than a megabyte. */
+static void turned_weights_come_in_several_steps(void **state)
+{
+    clf_test *t = *state;
+
+    need_packing(t);
+    one_turned(t, (sizes){ 3, 1, 32800, 8 }, CLF_F64, CLF_BF16, 0);
+    one_turned(t, (sizes){ 3, 1, 32800, 8 }, CLF_F16, CLF_DTYPE_NONE, 1);
 }
 
 /* Heads side by side in x and y; the bits of linear; a weight of all heads as weights of each. */
@@ -118,8 +176,8 @@ static void heads_have_the_bits_of_linear(void **state)
                      want = clf_test_empty(t, CLF_F32, CLF_DIMS(B, 1, M, D)),
                      w = clf_test_normal(t, CLF_F32, CLF_DIMS(H * D, C)),
                      b = clf_test_normal(t, CLF_F32, CLF_DIMS(H * D));
-    const clf_host_tensor weight = host_of(t, clf_test_given(t, w), CLF_F32, H * D, C);
-    clf_host_tensor bias = host_of(t, clf_test_given(t, b), CLF_F32, H * D, 1);
+    const clf_host_tensor weight = host_of(t, clf_test_given(t, w), CLF_F32, H * D, C, 0);
+    clf_host_tensor bias = host_of(t, clf_test_given(t, b), CLF_F32, H * D, 1, 0);
     clf_linear_weight_desc desc = clf_linear_weight_desc_default();
     clf_linear_weight *all = NULL, *one = NULL;
     clf_tensor by_head = x, columns = clf_heads(t->stream, y, H);
@@ -223,9 +281,14 @@ static void names_what_does_not_fit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CLF_TEST(agrees_with_double_precision),  CLF_TEST(long_rows_agree),
-        CLF_TEST(heads_have_the_bits_of_linear), CLF_TEST(hidden_rows_count_as_zero),
-        CLF_TEST(names_what_does_not_fit),       CLF_TEST(a_product_past_its_memory_is_refused),
+        CLF_TEST(agrees_with_double_precision),
+        CLF_TEST(long_rows_agree),
+        CLF_TEST(turned_weights_are_rounded_to_their_storage),
+        CLF_TEST(turned_weights_come_in_several_steps),
+        CLF_TEST(heads_have_the_bits_of_linear),
+        CLF_TEST(hidden_rows_count_as_zero),
+        CLF_TEST(names_what_does_not_fit),
+        CLF_TEST(a_product_past_its_memory_is_refused),
     };
 
     return CLF_OPS_MAIN_EACH_SHAPE(tests);

@@ -330,6 +330,10 @@ def make(root):
             "num_attention_heads": 4,
         },
     )
+    # Few queries against wide heads: clfusion absorbs the weights of keys and values (src/fusion/absorbed_attention.h).
+    few = {"hidden_size": 64, "cross_attention_frequency": 1}  # two heads of 32
+    blip_2(root, "blip2_few_queries_bf16", 2, (1, 9), torch.bfloat16, queries=5, shown={}, qformer=few)
+    blip_2(root, "blip2_few_queries_masked_f16", 2, (3, 7), torch.float16, "model.", True, {}, queries=5, qformer=few)
     retrieval(root, "blip2_retrieval")
     retrieval(root, "blip2_retrieval_single_f16", (1, 5), (1, 3), torch.float16, "model.", padded=False, layers=2)
     retrieval(root, "blip2_retrieval_placeholders", (3, 4), placeholder=VOCABULARY, layers=2)
