@@ -259,6 +259,7 @@ static bool wants_best_alone(const clf_contrastive_call *c)
 static void finish_rows(clf_stream *s, const run *r, const clf_contrastive_call *c, clf_tensor logits)
 {
     const clf_contrastive *m = r->m;
+    const bool keeps_logits = clf_present(c->logits) || clf_present(c->indices);
     clf_tensor scores = c->scores;
 
     if (wants_best_alone(c)) {
@@ -267,7 +268,7 @@ static void finish_rows(clf_stream *s, const run *r, const clf_contrastive_call 
     }
     if (clf_present(c->scores) || clf_present(c->values))
         scores = result_for(s, c->scores, logits.dim[0], r->J);
-    clf_scores(s, logits, m->scale, m->bias, m->kind, logits, scores);
+    clf_scores(s, logits, m->scale, m->bias, m->kind, keeps_logits ? logits : (clf_tensor){ 0 }, scores);
     deliver(s, logits, c->logits);
     deliver(s, scores, c->scores);
     /* Scores may be equal where logits are not, so these say which. */
