@@ -14,6 +14,9 @@ others use the machine.  The inputs of a module are CHECKPOINT/NAME.npy; its fir
 
 --suite: cases of compare.py with f32 weights, one after the other; each runtime has one process for all of them, since
 not every runtime keeps programs, and the results have to agree.  That needs what compare.py needs, all else no package.
+
+--json is written after every case.  A case that fails on one of the runtimes has no figures, nor have those that share
+its process; the others go on, and the status is 1 in the end.
 """
 import argparse
 import json
@@ -26,6 +29,7 @@ import time
 from pathlib import Path
 
 import document
+import report
 from cores import ROOT, limit_threads
 
 NAME = "runtimes.py"  # of the marks
@@ -44,9 +48,13 @@ def arguments():
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--pause", type=float, default=0.1, help="seconds before each turn")
     p.add_argument("--margin", type=float, default=1.15, help="ratios above it are counted at the end")
-    p.add_argument("--json", type=Path, help="also write everything measured to this file")
+    p.add_argument("--json", type=Path, help="write everything measured to this file, after every case")
     p.add_argument("--document", type=Path, help="put the table between the marks of this Markdown file")
     return p.parse_intermixed_args()  # cases may stand behind --suite
+
+
+class Failed(Exception):
+    """A runtime could not do what it was asked; the text says which, and why."""
 
 
 class Runtime:
@@ -62,7 +70,8 @@ class Runtime:
         done = subprocess.run([str(ARGS.build / "clfusion"), *map(str, words), "--json"], env=self.environment, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if done.returncode != 0:
-            sys.exit(f"runtimes: {self.name}: {' '.join(map(str, words))}: {done.stderr.strip()}")
+            status = f"the process ended with status {done.returncode}"
+            raise Failed(f"{self.name}: {done.stderr.strip() or status}")
         return json.loads(done.stdout)
 
 
@@ -85,6 +94,7 @@ class Module:
         plan = runtime.command("inspect", checkpoint)
         self.name, self.output = f"{plan['family']} ({checkpoint.name})", plan["outputs"][0]["name"]
         files = {port["name"]: checkpoint / f"{port['name']}.npy" for port in plan["inputs"]}
+        self.cases = [self.name]
         self.inputs = [w for name, file in files.items() if file.exists() for w in ("--input", f"{name}={file}")]
 
     def run(self, runtime):
@@ -125,17 +135,51 @@ def benches(cases):
     return [Bench(group) for group in groups.values()]
 
 
-def measure(runtimes, works):
-    """device of each runtime, and case -> runtime -> (median, best) milliseconds of each round."""
-    devices, taken = {}, {}
+class Run:
+    """What has been measured of these runtimes: the device of each; case -> runtime -> (median, best) milliseconds of
+    each round; and case -> why it failed."""
+
+    def __init__(self, runtimes):
+        self.names, self.devices, self.taken, self.failed = [runtime.name for runtime in runtimes], {}, {}, {}
+
+    def fail(self, cases, error):
+        print(f"runtimes: {', '.join(cases)}: {error}", file=sys.stderr, flush=True)
+        for case in cases:
+            self.taken.pop(case, None)
+            self.failed[case] = " ".join(str(error).split())  # a line of a table
+
+    def result(self):
+        """case -> runtime -> figures."""
+        first, *others = self.names
+        result = {case: {name: summary(rounds[name]) for name in self.names} for case, rounds in self.taken.items()}
+        for case, rounds in self.taken.items():
+            for name in others:
+                result[case][name]["against_first"] = compare(rounds[first], rounds[name])
+        return result
+
+    def write(self):
+        report.write_json({"devices": self.devices, "rounds": ARGS.rounds, "repeat": ARGS.repeat,
+                           "threads": ARGS.threads, "cases": self.result(), "failed": self.failed}, ARGS.json)
+
+
+def take_turn(runtimes, work, run):
+    """One more round of a bench."""
+    for runtime in runtimes:
+        time.sleep(ARGS.pause)
+        run.devices[runtime.name], times = work.run(runtime)
+        for case, pair in times.items():
+            run.taken.setdefault(case, {}).setdefault(runtime.name, []).append(pair)
+
+
+def measure(runtimes, works, run):
     for turn in range(ARGS.rounds):
-        for work in works:
-            for runtime in runtimes[::-1 if turn % 2 else 1]:
-                time.sleep(ARGS.pause)
-                devices[runtime.name], times = work.run(runtime)
-                for case, pair in times.items():
-                    taken.setdefault(case, {}).setdefault(runtime.name, []).append(pair)
-    return devices, taken
+        for work in list(works):
+            try:
+                take_turn(runtimes[::-1 if turn % 2 else 1], work, run)
+            except Failed as error:
+                works.remove(work)
+                run.fail(work.cases, error)
+            run.write()
 
 
 # ---- the suite -----------------------------------------------------------------------------------------------------
@@ -150,12 +194,15 @@ class Server:
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def send(self, *words):
-        print(*words, file=self.process.stdin, flush=True)
+        try:
+            print(*words, file=self.process.stdin, flush=True)
+        except BrokenPipeError:
+            pass  # there will be no answer
 
     def answer(self):
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"runtimes: {self.name}: the process ended with status {self.process.wait()}")
+            raise Failed(f"{self.name}: the process ended with status {self.process.wait()}")
         return json.loads(line)
 
     def ask(self, *words):
@@ -165,6 +212,10 @@ class Server:
     def end(self):
         self.process.stdin.close()
         self.process.wait()
+
+    def kill(self):
+        self.process.kill()
+        self.process.communicate()
 
 
 def ask_all(servers, *words):
@@ -187,14 +238,14 @@ def difference(got, want):
     return sum(0 * g.sum() for g in got) + max(abs(g - w).max() / (w * w).mean() ** 0.5 for g, w in zip(got, want))
 
 
-def check_equal(servers, case):
+def check_equal(servers):
     """That the others compute what the first one does."""
     with tempfile.TemporaryDirectory() as folder:
         first, *others = (outputs_of(server, f"{folder}/{i}.npz") for i, server in enumerate(servers))
     for server, got in zip(servers[1:], others):
         off = difference(got, first)
         if not off <= AGREE:
-            sys.exit(f"runtimes: {case}: {server.name} is {off:.2g} off {servers[0].name}; want at most {AGREE:.0e}")
+            raise Failed(f"{server.name}: {off:.2g} off {servers[0].name}; want at most {AGREE:.0e}")
 
 
 def time_case(servers):
@@ -208,22 +259,31 @@ def time_case(servers):
     return taken
 
 
-def measure_suite(runtimes, names):
-    """As measure(); case by case, because all together would not fit into memory."""
+def measure_suite(runtimes, names, run):
+    """Case by case, because all together would not fit into memory."""
     from cases import CASES, SUITE
     for name in names:
         if name not in CASES:
             sys.exit(f"runtimes: case is {name}; want one of {', '.join(CASES)}")
-    servers, devices, taken = [Server(runtime) for runtime in runtimes], {}, {}
+    servers = []
     for name in names or SUITE:
         print(f"{name} ...", file=sys.stderr)
-        devices = {runtime: answer["device"] for runtime, answer in ask_all(servers, "open", name).items()}
-        check_equal(servers, name)
-        taken[name] = time_case(servers)
-        ask_all(servers, "close")
+        servers = servers or [Server(runtime) for runtime in runtimes]
+        try:
+            answers = ask_all(servers, "open", name)
+            check_equal(servers)
+            taken = time_case(servers)
+            ask_all(servers, "close")
+            run.devices |= {runtime: answer["device"] for runtime, answer in answers.items()}
+            run.taken[name] = taken
+        except Failed as error:
+            run.fail([name], error)
+            for server in servers:
+                server.kill()
+            servers = []  # the next case begins with new ones
+        run.write()
     for server in servers:
         server.end()
-    return devices, taken
 
 
 # ---- the table -----------------------------------------------------------------------------------------------------
@@ -261,13 +321,15 @@ def slow_lines(name, result):
         yield f"- {name}, {text}: {len(slow)} of {len(result)} cases above {ARGS.margin}: {', '.join(slow) or 'none'}."
 
 
-def table(names, devices, result):
+def table(run):
+    names, result = run.names, run.result()
     heads = ["case", *(f"{name}, ms" for name in names)]
     heads += [text for name in names[1:] for text in (f"{name} / {names[0]}", "best calls")]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     lines += [row(names, case, figures) for case, figures in result.items()] + [""]
     lines += [line for name in names[1:] for line in slow_lines(name, result)]
-    lines += [f"- {name}: {device}." for name, device in devices.items()]
+    lines += [f"- No figure: `{case}`: {reason.replace('|', '/')}." for case, reason in run.failed.items()]
+    lines += [f"- {name}: {device}." for name, device in run.devices.items()]
     lines.append(f"- {time.strftime('%Y-%m-%d', time.gmtime())}, {ARGS.threads} threads, {ARGS.rounds} rounds of "
                  f"{ARGS.repeat} calls.")
     return "\n".join(lines) + "\n"
@@ -276,11 +338,19 @@ def table(names, devices, result):
 ARGS = arguments()
 
 
-def measure_all(runtimes, cases):
+def modules(runtime):
+    try:
+        return [Module(checkpoint, runtime) for checkpoint in ARGS.module]
+    except Failed as error:  # before minutes of measuring
+        sys.exit(f"runtimes: {error}")
+
+
+def measure_all(runtimes, cases, run):
     if ARGS.suite:
-        return measure_suite(runtimes, cases)
+        measure_suite(runtimes, cases, run)
+        return
     works = benches(cases) if cases or not ARGS.module else []
-    return measure(runtimes, works + [Module(checkpoint, runtimes[0]) for checkpoint in ARGS.module])
+    measure(runtimes, works + modules(runtimes[0]), run)
 
 
 def main():
@@ -288,20 +358,16 @@ def main():
     limit_threads("runtimes", ARGS.threads)
     if ARGS.document:
         document.split(ARGS.document, NAME)  # before minutes of measuring
-    devices, taken = measure_all(runtimes, cases)
-    names = [runtime.name for runtime in runtimes]
-    result = {case: {name: summary(rounds[name]) for name in names} for case, rounds in taken.items()}
-    for case, rounds in taken.items():
-        for name in names[1:]:
-            result[case][name]["against_first"] = compare(rounds[names[0]], rounds[name])
-    text = table(names, devices, result)
-    print(text, end="")
     if ARGS.json:
-        ARGS.json.write_text(json.dumps({"devices": devices, "rounds": ARGS.rounds, "repeat": ARGS.repeat,
-                                         "threads": ARGS.threads, "cases": result}, indent=1) + "\n")
+        ARGS.json.parent.mkdir(parents=True, exist_ok=True)
+    run = Run(runtimes)
+    measure_all(runtimes, cases, run)
+    text = table(run)
+    print(text, end="")
     if ARGS.document:
         document.put(ARGS.document, NAME, text)
+    return 1 if run.failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
