@@ -1,15 +1,18 @@
 /* attention of a few rows on CPU devices, bound by the bytes of k and v.  Formula and arguments: attention.cl.
  *
  * The g Q rows that share a head of k and v are at most FEW, r = i g + (h mod g).  A work-item, alone in its group, takes a
- * batch, a head of k and v and all these rows, in tiles of TILE keys.
+ * batch, up to HEADS heads of k and v that are neighbours, and all these rows.  Tile after tile of TILE keys it takes one
+ * head after the other: rows of neighbours share pages, so each page is looked up once.
  *
  * Where scores are made the lanes of a vector are keys: CLF_VEC rows of k, turned in registers.  Where values are added they
- * are columns of v.  Both are asked for a tile ahead: rows of a head may lie pages apart, and no hardware follows them.
+ * are columns of v.  Both are asked for a tile ahead, the next head's or the next keys', row by row: rows of a head may lie
+ * pages apart, and no hardware follows them.
  *
  * Tiles and sums are those of attention_simd.cl, one chain over d or j for each number: a row has the bits that it has
  * among many.  Neither weights nor means of all values here.  D and E are CLF_VEC or more. */
 
-#define FEW CLF_FEW_ROWS /* 1, 2, 4 or 8 */
+#define FEW CLF_FEW_ROWS   /* 1, 2, 4 or 8 */
+#define HEADS CLF_FEW_HEADS /* 1, 2 or 4 */
 #define TILE 64
 #define BLOCKS (TILE / CLF_VEC)
 #define WIDE (CLF_ATTENTION_WIDTH / CLF_VEC)
@@ -24,10 +27,10 @@
 #define EACH_LANE _Pragma("unroll") for (uint i = 0; i < CLF_VEC; i++)
 #define EACH_SIDE _Pragma("unroll") for (uint c = 0; c < SIDE; c++)
 
-/* The rows and what they see. */
+/* The rows and what they see, the mask of each head from an element on. */
 typedef struct {
     int end[FEW], group[FEW];
-    ulong mask[FEW];
+    ulong mask[HEADS][FEW];
     uint least, most; /* of end */
     uint rules, mask_block;
 } clf_few_block;
@@ -76,7 +79,7 @@ static inline clf_iv clf_few_groups(global const int *groups, uint j, uint count
 
 /* What is added to the scores of keys j0 .. j0 + count: the mask times log2(e), or -inf where the key is hidden.
  * False when no row sees any of them. */
-static inline bool clf_few_bias(const clf_few_block *x, uint j0, uint count, global const float *mask,
+static inline bool clf_few_bias(const clf_few_block *x, uint head, uint j0, uint count, global const float *mask,
                                 global const int *groups, clf_fv *bias)
 {
     clf_iv seen = 0;
@@ -90,7 +93,7 @@ static inline bool clf_few_bias(const clf_few_block *x, uint j0, uint count, glo
             group = clf_few_groups(groups, j0 + j, some);
         for (uint r = 0; r < FEW; r++) {
             const clf_fv value =
-                x->rules & CLF_ATTENTION_MASK ? clf_few_mask(x, mask + x->mask[r], j0 + j, some) : (clf_fv)(0.0f);
+                x->rules & CLF_ATTENTION_MASK ? clf_few_mask(x, mask + x->mask[head][r], j0 + j, some) : (clf_fv)(0.0f);
             clf_iv hidden = (key >= (clf_iv)(x->end[r])) | (value <= -FLT_MAX);
 
             if (x->rules & CLF_ATTENTION_EQUAL)
@@ -105,24 +108,31 @@ static inline bool clf_few_bias(const clf_few_block *x, uint j0, uint count, glo
     return any(seen);
 }
 
+/* Fetches rows of `bytes` bytes, line by line: so the hardware goes along. */
+static inline void clf_few_fetch(global const uchar *row, ulong step, uint rows, uint bytes)
+{
+    for (uint i = 0; i < rows; i++, row += step)
+        for (uint at = 0; at < bytes; at += 64)
+            CLF_FETCH(row + at);
+}
+
 /* s[r] = <k[lane], asked[r]>, the lanes from `count` on repeating the last.  The rows `ahead` of these are fetched. */
 static inline void clf_few_dot(global const CLF_TYPE(CLF_K) *k, ulong kt, uint count, ulong ahead, uint D,
                                const float *asked, clf_fv *s)
 {
     const uint rest = D % CLF_VEC, whole = D - rest;
+    global const CLF_TYPE(CLF_K) *next = k + ahead;
     ulong row[CLF_VEC];
     clf_fv sum[FEW];
 
     EACH_LANE row[i] = min(i, count - 1) * kt;
     EACH_ROW sum[r] = 0.0f;
     for (uint d = 0; d < whole; d += CLF_VEC, asked += CLF_VEC, k += CLF_VEC) {
+        const uint first = count * d / whole, last = count * (d + CLF_VEC) / whole;
         clf_fv v[CLF_VEC];
 
-        EACH_LANE
-        {
-            CLF_FETCH(k + row[i] + ahead);
-            v[i] = CLF_LOADV(CLF_K)(k, row[i]);
-        }
+        clf_few_fetch((global const uchar *)(next + first * kt), kt * sizeof(*k), last - first, D * sizeof(*k));
+        EACH_LANE v[i] = CLF_LOADV(CLF_K)(k, row[i]);
         clf_turn(v);
         EACH_LANE
         EACH_ROW sum[r] = CLF_FMA(v[i], (clf_fv)(asked[r * CLF_ATTENTION_WIDTH + i]), sum[r]);
@@ -235,17 +245,15 @@ static inline bool clf_few_finite(global const CLF_TYPE(CLF_V) *v, ulong vt, uin
 
 kernel void clf_attention_few_rows(CLF_ATTENTION_ARGUMENTS)
 {
-    const uint g = H / Hk, rows = g * Q, vectors = (E + CLF_VEC - 1) / CLF_VEC;
+    const uint g = H / Hk, rows = g * Q, vectors = (E + CLF_VEC - 1) / CLF_VEC, shares = (Hk + HEADS - 1) / HEADS;
     const bool selective = rules & (CLF_ATTENTION_MASK | CLF_ATTENTION_EQUAL | CLF_ATTENTION_AT_LEAST);
-    clf_fv sum[FEW * WIDE], s[FEW * BLOCKS], bias[FEW * BLOCKS];
-    float asked[FEW * CLF_ATTENTION_WIDTH], top[FEW], total[FEW], factor[FEW];
-    ulong to[FEW];
+    clf_fv sum[HEADS][FEW * WIDE], s[FEW * BLOCKS], bias[FEW * BLOCKS];
+    float asked[HEADS][FEW * CLF_ATTENTION_WIDTH], top[HEADS][FEW], total[HEADS][FEW], factor[FEW];
+    ulong to[HEADS][FEW];
     clf_few_block x;
 
-    for (ulong item = get_group_id(0); item < (ulong)Hk * B; item += get_num_groups(0)) {
-        const uint hk = item % Hk, b = item / Hk;
-        global const CLF_TYPE(CLF_K) *keys = k + k0 + b * kb + hk * kh;
-        global const CLF_TYPE(CLF_V) *values = v + v0 + b * vb + hk * vh;
+    for (ulong item = get_group_id(0); item < (ulong)shares * B; item += get_num_groups(0)) {
+        const uint b = item / shares, hk = item % shares * HEADS, heads = min((uint)HEADS, Hk - hk);
         global const int *groups = key_groups + kg0 + b * kgb;
 
         x.rules = rules;
@@ -253,45 +261,57 @@ kernel void clf_attention_few_rows(CLF_ATTENTION_ARGUMENTS)
         x.least = K;
         x.most = 0;
         for (uint r = 0; r < FEW; r++) {
-            const uint own = min(r, rows - 1), i = own / g, h = hk * g + own % g;
+            const uint own = min(r, rows - 1), i = own / g;
             const uint end = clf_attention_end(rules, K, lengths, l0 + b, causal_offset, i);
 
             x.end[r] = (int)end;
             x.group[r] = rules & (CLF_ATTENTION_EQUAL | CLF_ATTENTION_AT_LEAST) ? query_groups[qg0 + b * qgb + i] : 0;
-            x.mask[r] = m0 + b * mb + h * mh + i * mq;
             x.least = min(x.least, end);
             x.most = max(x.most, end);
-            to[r] = y0 + b * yb + i * yt + h * yh;
-            for (uint d = 0; d < D; d++)
-                asked[r * CLF_ATTENTION_WIDTH + d] =
-                    CLF_LOAD(CLF_Q)(q, q0 + b * qb + i * qt + h * qh + d) * (scale * M_LOG2E_F);
-            top[r] = -INFINITY;
-            total[r] = 0.0f;
+            for (uint n = 0; n < heads; n++) {
+                const uint h = (hk + n) * g + own % g;
+
+                x.mask[n][r] = m0 + b * mb + h * mh + i * mq;
+                to[n][r] = y0 + b * yb + i * yt + h * yh;
+                for (uint d = 0; d < D; d++)
+                    asked[n][r * CLF_ATTENTION_WIDTH + d] =
+                        CLF_LOAD(CLF_Q)(q, q0 + b * qb + i * qt + h * qh + d) * (scale * M_LOG2E_F);
+                top[n][r] = -INFINITY;
+                total[n][r] = 0.0f;
+            }
         }
-        for (uint i = 0; i < FEW * WIDE; i++)
-            sum[i] = 0.0f;
+        for (uint n = 0; n < heads; n++)
+            for (uint i = 0; i < FEW * WIDE; i++)
+                sum[n][i] = 0.0f;
         for (uint j0 = 0; j0 < x.most; j0 += TILE) {
-            const uint count = min((uint)TILE, x.most - j0), ahead = j0 + 2 * TILE <= x.most ? TILE : 0;
-            const bool partial = selective || j0 + count > x.least;
+            const uint count = min((uint)TILE, x.most - j0);
+            const bool partial = selective || j0 + count > x.least, more = j0 + 2 * TILE <= x.most;
 
-            if (partial && !clf_few_bias(&x, j0, count, mask, groups, bias))
-                continue;
-            for (uint j = 0; j < count; j += CLF_VEC)
-                clf_few_dot(keys + (j0 + j) * kt, kt, min((uint)CLF_VEC, count - j), ahead * kt, D, asked,
-                            s + j / CLF_VEC);
-            for (uint r = 0; r < FEW; r++)
-                factor[r] = clf_few_softmax(partial, count, bias + r * BLOCKS, s + r * BLOCKS, top + r, total + r);
-            if (partial && !clf_few_finite(values + j0 * vt, vt, count, E))
-                clf_few_add_seen(values + j0 * vt, vt, count, E, s, bias, factor, sum);
-            else
-                clf_few_add(values + j0 * vt, vt, count, ahead * vt, E, s, factor, sum);
-        }
-        for (uint r = 0; r < min((uint)FEW, rows); r++) {
-            const float part = total[r] == 0.0f ? 0.0f : (1.0f / (float4)(total[r])).s0; /* rounds as vectors do */
+            for (uint n = 0; n < heads; n++) {
+                global const CLF_TYPE(CLF_K) *keys = k + k0 + b * kb + (hk + n) * kh + j0 * kt;
+                global const CLF_TYPE(CLF_V) *values = v + v0 + b * vb + (hk + n) * vh + j0 * vt;
+                const ulong k_ahead = n + 1 < heads ? kh : more ? TILE * kt - n * kh : 0;
+                const ulong v_ahead = n + 1 < heads ? vh : more ? TILE * vt - n * vh : 0;
 
-            for (uint c = 0; c < vectors; c++)
-                CLF_STOREV(CLF_Y)(y, to[r] + min(c * CLF_VEC, E - CLF_VEC),
-                                  total[r] == 0.0f ? (clf_fv)(0.0f) : sum[r * WIDE + c] * part);
+                if (partial && !clf_few_bias(&x, n, j0, count, mask, groups, bias))
+                    continue;
+                for (uint j = 0; j < count; j += CLF_VEC)
+                    clf_few_dot(keys + j * kt, kt, min((uint)CLF_VEC, count - j), k_ahead, D, asked[n], s + j / CLF_VEC);
+                for (uint r = 0; r < FEW; r++)
+                    factor[r] = clf_few_softmax(partial, count, bias + r * BLOCKS, s + r * BLOCKS, top[n] + r, total[n] + r);
+                if (partial && !clf_few_finite(values, vt, count, E))
+                    clf_few_add_seen(values, vt, count, E, s, bias, factor, sum[n]);
+                else
+                    clf_few_add(values, vt, count, v_ahead, E, s, factor, sum[n]);
+            }
         }
+        for (uint n = 0; n < heads; n++)
+            for (uint r = 0; r < min((uint)FEW, rows); r++) {
+                const float all = total[n][r], part = all == 0.0f ? 0.0f : (1.0f / (float4)(all)).s0; /* rounds as vectors do */
+
+                for (uint c = 0; c < vectors; c++)
+                    CLF_STOREV(CLF_Y)(y, to[n][r] + min(c * CLF_VEC, E - CLF_VEC),
+                                      all == 0.0f ? (clf_fv)(0.0f) : sum[n][r * WIDE + c] * part);
+            }
     }
 }

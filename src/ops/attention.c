@@ -14,6 +14,7 @@
 #define CLF_OP "attention"
 #define ITEMS_A_UNIT 4
 #define MOST_FEW 8
+#define MOST_SIDE_BY_SIDE 4
 
 typedef struct sizes {
     int64_t B, Q, K, H, Hk, D, E;
@@ -344,6 +345,24 @@ static int64_t few_rows(const clf_stream *s, sizes n, const clf_attention_option
     return rows <= 2 ? rows : rows <= 4 ? 4 : MOST_FEW;
 }
 
+/* Heads of k that an item of that kernel takes side by side: as many as leave no unit with more to do.  docs/decisions.md,
+ * "a few rows". */
+static int64_t heads_side_by_side(const clf_context *ctx, sizes n)
+{
+    int64_t best = 1, least = INT64_MAX;
+
+    for (int64_t heads = 1; heads <= CLF_MIN(n.Hk, MOST_SIDE_BY_SIDE); heads *= 2) {
+        const uint64_t items = (uint64_t)n.B * clf_div_up((uint64_t)n.Hk, (uint64_t)heads);
+        const int64_t time = (int64_t)clf_div_up(items, (uint64_t)ctx->info.compute_units) * heads;
+
+        if (time <= least) {
+            least = time;
+            best = heads;
+        }
+    }
+    return best;
+}
+
 static attention_kernel kernel_for(clf_stream *s, sizes n, const clf_attention_options *o, clf_dtype q, clf_dtype k,
                                    clf_dtype v, clf_dtype y)
 {
@@ -355,10 +374,13 @@ static attention_kernel kernel_for(clf_stream *s, sizes n, const clf_attention_o
     const size_t length = strlen(c.options.text);
 
     if (few != 0) {
+        const int64_t heads = heads_side_by_side(clf_stream_context(s), n);
+
         c.program = "attention_few";
         c.entry = "clf_attention_few_rows";
-        clf_format(c.options.text + length, sizeof c.options.text - length, " -DCLF_FEW_ROWS=%d", (int)few);
-        c.groups = n.B * n.Hk;
+        clf_format(c.options.text + length, sizeof c.options.text - length, " -DCLF_FEW_ROWS=%d -DCLF_FEW_HEADS=%d",
+                   (int)few, (int)heads);
+        c.groups = n.B * (int64_t)clf_div_up((uint64_t)n.Hk, (uint64_t)heads);
         return c;
     }
     if (clf_op_kernels(s) == CLF_KERNELS_SIMD) {

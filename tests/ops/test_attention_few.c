@@ -9,10 +9,10 @@ typedef struct shape {
     int64_t H, Hk, D, E;
 } shape;
 
-/* One to eight heads a head of k and v; widths of whole vectors, of one and a part, and less than a vector. */
-static const shape shapes[] = {
-    { 4, 2, 20, 24 }, { 3, 1, 72, 40 }, { 8, 1, 17, 64 }, { 1, 1, 256, 128 }, { 2, 1, 9, 32 }
-};
+/* One to eight heads a head of k and v; widths of whole vectors, of one and a part, and less than a vector; more heads of k
+ * than an item takes side by side, and a number that these do not divide. */
+static const shape shapes[] = { { 4, 2, 20, 24 }, { 3, 1, 72, 40 }, { 8, 1, 17, 64 }, { 1, 1, 256, 128 },
+                                { 2, 1, 9, 32 },  { 8, 4, 20, 24 }, { 7, 7, 33, 17 } };
 
 enum { NONE, LENGTHS, CAUSAL, MASK, BLOCKS, EQUAL, AT_LEAST, RULES };
 
