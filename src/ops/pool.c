@@ -1,6 +1,9 @@
 /* pool: y[b, (i, j), c] = mean of x[b, cell (i, j), c].  x [B, H W, C], y [B, h w, C]. */
 #include <clfusion/pool.h>
 
+#include <string.h>
+
+#include "core/text.h"
 #include "ops/check.h"
 #include "ops/sweep.h"
 #include "ops/turns.h"
@@ -50,8 +53,8 @@ static uint64_t side_of(int64_t from, int64_t to)
     return (uint64_t)(from / to + (from % to == 0 ? 0 : 2));
 }
 
-/* Walks of an item over the tokens of a cell for so many columns: four vectors, one vector, what fills none.  Where there
- * is such a rest, llvmpipe (Mesa 22.3) was measured to count every vector. */
+/* At most so many walks of an item over the tokens of a cell: four vectors or more, one vector, what fills none.  Where
+ * there is such a rest, llvmpipe (Mesa 22.3) was measured to count every vector. */
 static uint64_t walks_of(const clf_stream *s, uint64_t items, uint64_t columns)
 {
     const uint64_t vector = clf_stream_context(s)->vector_width, step = vector * items;
@@ -63,14 +66,14 @@ static uint64_t walks_of(const clf_stream *s, uint64_t items, uint64_t columns)
 }
 
 /* The last group of columns may be narrower than the others, and yet have more walks.  Leaving a loop
- * turns the loops in it once more: one of a walk, six of a cell. */
+ * turns the loops in it once more: one of a walk, eight of a cell. */
 static uint64_t turns_of_cell(const clf_stream *s, clf_sweep w, clf_grid from, clf_grid to)
 {
     const uint64_t full = walks_of(s, w.items, CLF_MIN(w.span, w.columns));
     const uint64_t walks = CLF_MAX(full, walks_of(s, w.items, w.columns % w.span));
     const uint64_t row = clf_turns(side_of(from.columns, to.columns), 0);
 
-    return clf_turns(walks, clf_turns(side_of(from.rows, to.rows), row) + 1) + 8;
+    return clf_turns(walks, clf_turns(side_of(from.rows, to.rows), row) + 1) + 10;
 }
 
 /* Cuts cells and columns by what a group reads, and by the turns that the device allows. */
@@ -91,6 +94,17 @@ static clf_sweep cut(const clf_stream *s, clf_tensor x, clf_grid from, clf_grid 
     return w;
 }
 
+/* The faster way to read what no cache holds depends on the runtime; GPUs have no room for the sums of CLF_TOKENS. */
+static clf_options options_of(const clf_stream *s, clf_tensor x, clf_tensor y, uint64_t items)
+{
+    clf_options options = clf_options_types("CLF_X", x.dtype, "CLF_Y", y.dtype, NULL);
+    const size_t length = strlen(options.text);
+
+    clf_format(options.text + length, sizeof options.text - length, " -DCLF_ITEMS=%d -DCLF_TOKENS=%d", (int)items,
+               clf_stream_context(s)->pocl && items == 1);
+    return options;
+}
+
 void clf_pool(clf_stream *s, clf_tensor x, clf_grid from, clf_grid to, clf_tensor y)
 {
     if (!clf_op_enter(s) || !clf_op_passed(s, clf_pool_check(x, from, to, y, clf_op_error(s))))
@@ -99,7 +113,7 @@ void clf_pool(clf_stream *s, clf_tensor x, clf_grid from, clf_grid to, clf_tenso
         return;
 
     const clf_sweep w = cut(s, x, from, to, y);
-    const clf_options options = clf_options_types("CLF_X", x.dtype, "CLF_Y", y.dtype, NULL);
+    const clf_options options = options_of(s, x, y, w.items);
     const clf_kernel kernel = {
         .program = CLF_OP,
         .entry = "clf_pool_cells",

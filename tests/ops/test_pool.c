@@ -88,6 +88,35 @@ static void a_picture_gives_the_same_bits_in_every_batch(void **state)
     }
 }
 
+/* Past the caches, where the device can: whole stretches, what is left of them, single vectors, single columns. */
+static void streamed(clf_test *t, clf_dtype dtype)
+{
+    clf_device_info *device = (clf_device_info *)(uintptr_t)clf_context_device(t->ctx);
+    const uint64_t was = device->cache_bytes;
+    const clf_grid from = { 5, 6 }, to = { 2, 4 };
+    const clf_tensor x = clf_slice(t->stream, clf_test_normal(t, dtype, CLF_DIMS(2, 30, 1440)), 2, 0, 1436);
+    const clf_tensor whole = clf_test_integers(t, CLF_F32, CLF_DIMS(2, 8, 1440), 100);
+    const clf_tensor y = clf_slice(t->stream, whole, 2, 0, 1436);
+    const clf_tensor plain = clf_test_empty(t, CLF_F32, CLF_DIMS(2, 8, 1436));
+    const clf_expected e = clf_ref_pool(t, x, from, to, y);
+
+    device->cache_bytes = UINT64_MAX;
+    clf_pool(t->stream, x, from, to, plain);
+    device->cache_bytes = 1;
+    clf_pool(t->stream, x, from, to, y);
+    device->cache_bytes = was;
+    clf_test_within(t, y, e.value, e.bound);
+    clf_test_same_bits(t, plain, y);
+    clf_test_check_guards(t);
+    clf_test_release_all(t);
+}
+
+static void past_the_caches_go_the_same_bits(void **state)
+{
+    streamed(*state, CLF_F32);
+    streamed(*state, CLF_F16);
+}
+
 /* The last column of the last token, and of the first. */
 static void nan_and_infinity_stay_in_their_cells(void **state)
 {
@@ -172,6 +201,7 @@ int main(void)
         CLF_TEST(cells_overlap_where_the_sides_do_not_divide),
         CLF_TEST(views_on_both_sides_leave_the_neighbours_untouched),
         CLF_TEST(a_picture_gives_the_same_bits_in_every_batch),
+        CLF_TEST(past_the_caches_go_the_same_bits),
         CLF_TEST(nan_and_infinity_stay_in_their_cells),
         CLF_TEST(nothing_to_do_is_a_success),
         CLF_TEST(a_failed_stream_stays_silent),
