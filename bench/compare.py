@@ -44,7 +44,7 @@ def add_settings(p, rounds=30):
     """What every script that measures cases can be told."""
     p.add_argument("--build", default=ROOT / "build/release", type=Path, help="folder with libclfusion.so and clfusion")
     p.add_argument("--rounds", type=int, default=rounds)
-    p.add_argument("--calls", type=int, default=3, help="timed calls of a runner in a round, after one untimed")
+    p.add_argument("--calls", type=int, default=3, help="least timed calls of a runner in a round, after one untimed")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--pause", type=float, default=0.1, help="seconds before each runner's turn")
     p.add_argument("--device", help="clfusion's device, as in `clfusion run --device`")

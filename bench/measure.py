@@ -1,9 +1,10 @@
 """One case with all runners: results checked, then calls timed in rounds that alternate, beside the machine's peaks.
 
 In each round every runner comes once, in an order that rotates, with a pause before each, because thread pools spin for
-a while after a call; then the peaks: fused multiply-adds (what `clfusion bench` reads with a kernel of its own) and
-reading from memory (sums of an array beyond every cache, by torch).  A runner whose result misses the
-double-precision reference gets no figure.  Medians are compared with medians, and best times with best peaks.
+a while after a call; short calls are timed several times in a turn.  Then the peaks: fused multiply-adds (what
+`clfusion bench` reads with a kernel of its own) and reading from memory (sums of an array beyond every cache, by torch).
+A runner whose result misses the double-precision reference gets no figure.  Medians are compared with medians, and best
+times with best peaks.
 """
 import functools
 import gc
@@ -26,6 +27,8 @@ from runners import RUNNERS, STORAGE_BYTES, ClfusionRunner, Export, first_line, 
 # weights are rounded to 11 and 8 bits.
 LIMITS = {"f32": 2e-5, "f16": 2e-3, "bf16": 2e-2}
 
+TURN_SECONDS = 0.02  # of timed calls in a turn, at least: of few short ones the best would be luck
+
 
 # ---- the machine ---------------------------------------------------------------------------------------------------
 
@@ -37,20 +40,21 @@ def read_fma(settings):
     return json.loads(text)["peak_fma_gflops"]
 
 
-READ_BYTES = 1 << 30  # far beyond every cache
+READ_BYTES = 1 << 27  # of a reading: as many as a short call that memory binds takes, so that both are as long
+READINGS = 8          # of one part after the other, together far beyond every cache
 
 
 @functools.cache
 def long_array():
-    return torch.ones(READ_BYTES // 4)
+    return torch.ones(READINGS, READ_BYTES // 4)
 
 
 def read_memory(settings):
-    """GB/s: best of three sums."""
-    array, best = long_array(), 0.0
-    for _ in range(3):
+    """GB/s: best of the sums of all parts."""
+    best = 0.0
+    for part in long_array():
         begin = time.perf_counter()
-        array.sum()
+        part.sum()
         best = max(best, READ_BYTES / (time.perf_counter() - begin) * 1e-9)
     return best
 
@@ -74,6 +78,7 @@ def describe(settings):
              "python": platform.python_version(), "torch": torch.__version__}
     for key in ("rounds", "calls", "threads", "pause", "weights"):
         about[key] = getattr(settings, key)
+    about["turn_seconds"] = TURN_SECONDS
     if ClfusionRunner.library:
         about["clfusion"] = ClfusionRunner.library.describe()
     commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], text=True, check=False,
@@ -142,6 +147,16 @@ def prepare(case, names, settings, watch):
     return runners, off, missing, wrong, flop
 
 
+def time_calls(run, least):
+    """Seconds of each of at least so many calls, and of as many more as are short."""
+    seconds = []
+    while len(seconds) < least or sum(seconds) < TURN_SECONDS:
+        begin = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - begin)
+    return seconds
+
+
 def take_turns(runners, settings):
     """Seconds of every timed call by runner, and the readings of the peaks."""
     seconds, peaks = {name: [] for name in runners}, {name: [] for name in PEAKS}
@@ -150,10 +165,7 @@ def take_turns(runners, settings):
         for name in (list(runners) * 2)[first:first + len(runners)]:
             time.sleep(settings.pause)
             runners[name].run()
-            for _ in range(settings.calls):
-                begin = time.perf_counter()
-                runners[name].run()
-                seconds[name].append(time.perf_counter() - begin)
+            seconds[name] += time_calls(runners[name].run, settings.calls)
         for name, (read, _) in PEAKS.items():
             time.sleep(settings.pause)
             peaks[name].append(read(settings))
