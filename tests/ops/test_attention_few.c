@@ -121,22 +121,32 @@ static void a_few_rows_have_the_bits_they_have_among_many(void **state)
             same_bits(t, shapes[i / RULES], clf_ops_types[i / RULES % CLF_COUNT(clf_ops_types)], (int)(i % RULES));
 }
 
-/* One row against the double reference: what both kernels share could be wrong in both. */
+/* The first `count` heads of a tensor that has more of them. */
+static clf_tensor first_heads(clf_test *t, clf_tensor x, int64_t count)
+{
+    return clf_slice(t->stream, x, 2, 0, count);
+}
+
+/* One row against the double reference: what both kernels share could be wrong in both.  Heads behind the last are there,
+ * and nobody's. */
 static void one_row_agrees_with_the_double_reference(void **state)
 {
     clf_test *t = *state;
 
     for (size_t i = 0; i < CLF_COUNT(shapes); i++) {
         const shape n = shapes[i];
+        const int64_t H = n.H + n.H / n.Hk, Hk = n.Hk + 1;
         const clf_dtype type = clf_ops_types[i % CLF_COUNT(clf_ops_types)];
-        const clf_tensor q = clf_test_normal(t, CLF_F32, CLF_DIMS(1, 1, n.H, n.D));
-        const clf_tensor k = clf_test_normal(t, type, CLF_DIMS(1, K, n.Hk, n.D));
-        const clf_tensor v = clf_test_normal(t, type, CLF_DIMS(1, K, n.Hk, n.E));
-        const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(1, 1, n.H, n.E));
+        const clf_tensor q = first_heads(t, clf_test_normal(t, CLF_F32, CLF_DIMS(1, 1, H, n.D)), n.H);
+        const clf_tensor k = first_heads(t, clf_test_normal(t, type, CLF_DIMS(1, K, Hk, n.D)), n.Hk);
+        const clf_tensor v = first_heads(t, clf_test_normal(t, type, CLF_DIMS(1, K, Hk, n.E)), n.Hk);
+        const clf_tensor all = clf_test_integers(t, CLF_F32, CLF_DIMS(1, 1, H, n.E), 3);
+        const clf_tensor y = first_heads(t, all, n.H), behind = clf_slice(t->stream, all, 2, n.H, H - n.H);
         const clf_expected want = clf_ref_attention(t, q, k, v, NULL, y, NULL);
 
         clf_attention(t->stream, q, k, v, NULL, y);
         clf_test_within(t, y, want.value, want.bound);
+        clf_test_exact(t, behind, clf_test_given(t, behind));
         clf_test_check_guards(t);
         clf_test_release_all(t);
     }
