@@ -9,6 +9,7 @@ times with best peaks.
 import functools
 import gc
 import json
+import math
 import os
 import platform
 import resource
@@ -27,7 +28,7 @@ from runners import RUNNERS, STORAGE_BYTES, ClfusionRunner, Export, first_line, 
 # weights are rounded to 11 and 8 bits.
 LIMITS = {"f32": 2e-5, "f16": 2e-3, "bf16": 2e-2}
 
-TURN_SECONDS = 0.02  # of timed calls in a turn, at least: of few short ones the best would be luck
+TURN_SECONDS = 0.02  # of the fastest runner's calls in a turn: of few short ones the best would be luck
 
 
 # ---- the machine ---------------------------------------------------------------------------------------------------
@@ -78,7 +79,6 @@ def describe(settings):
              "python": platform.python_version(), "torch": torch.__version__}
     for key in ("rounds", "calls", "threads", "pause", "weights"):
         about[key] = getattr(settings, key)
-    about["turn_seconds"] = TURN_SECONDS
     if ClfusionRunner.library:
         about["clfusion"] = ClfusionRunner.library.describe()
     commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], text=True, check=False,
@@ -147,25 +147,28 @@ def prepare(case, names, settings, watch):
     return runners, off, missing, wrong, flop
 
 
-def time_calls(run, least):
-    """Seconds of each of at least so many calls, and of as many more as are short."""
-    seconds = []
-    while len(seconds) < least or sum(seconds) < TURN_SECONDS:
-        begin = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - begin)
-    return seconds
+def seconds_of(run):
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+def calls_of_turn(runners, least):
+    """As many for all runners: at least so many, and more where the fastest runner's are short."""
+    fastest = min(seconds_of(runner.run) for runner in runners.values())
+    return max(least, math.ceil(TURN_SECONDS / fastest))
 
 
 def take_turns(runners, settings):
     """Seconds of every timed call by runner, and the readings of the peaks."""
     seconds, peaks = {name: [] for name in runners}, {name: [] for name in PEAKS}
+    calls = calls_of_turn(runners, settings.calls) if runners else 0
     for turn in range(settings.rounds):
         first = turn % max(len(runners), 1)
         for name in (list(runners) * 2)[first:first + len(runners)]:
             time.sleep(settings.pause)
             runners[name].run()
-            seconds[name] += time_calls(runners[name].run, settings.calls)
+            seconds[name] += [seconds_of(runners[name].run) for _ in range(calls)]
         for name, (read, _) in PEAKS.items():
             time.sleep(settings.pause)
             peaks[name].append(read(settings))

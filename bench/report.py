@@ -161,8 +161,7 @@ def about_lines(about):
             f"{about['system']}; {ours.get('platform', 'OpenCL')} {ours.get('driver', '')}, {ours.get('device', '')}. "
             f"{', '.join(versions)}, Python {about['python']}; clfusion {ours.get('version', '')} at "
             f"{about.get('commit', 'an unknown commit')}, weights in {about['weights']}. {about['date']}, "
-            f"{about['rounds']} rounds, of each at least {about['calls']} timed calls and "
-            f"{1e3 * about['turn_seconds']:.0f} ms. Times in milliseconds: median (best)."]
+            f"{about['rounds']} rounds of at least {about['calls']} calls. Times in milliseconds: median (best)."]
 
 
 def markdown(run):

@@ -57,6 +57,13 @@ class Failed(Exception):
     """A runtime could not do what it was asked; the text says which, and why."""
 
 
+def answer_of(name, text):
+    try:
+        return json.loads(text)
+    except ValueError as error:  # half an answer of a process that was killed
+        raise Failed(f"{name}: {error}") from error
+
+
 class Runtime:
     """A folder of ICD files and the environment of its processes."""
 
@@ -72,7 +79,7 @@ class Runtime:
         if done.returncode != 0:
             status = f"the process ended with status {done.returncode}"
             raise Failed(f"{self.name}: {done.stderr.strip() or status}")
-        return json.loads(done.stdout)
+        return answer_of(self.name, done.stdout)
 
 
 class Bench:
@@ -163,12 +170,16 @@ class Run:
 
 
 def take_turn(runtimes, work, run):
-    """One more round of a bench."""
+    """One more round of a bench, of which every runtime must have the same cases."""
+    answers = {}
     for runtime in runtimes:
         time.sleep(ARGS.pause)
-        run.devices[runtime.name], times = work.run(runtime)
-        for case, pair in times.items():
-            run.taken.setdefault(case, {}).setdefault(runtime.name, []).append(pair)
+        run.devices[runtime.name], answers[runtime.name] = work.run(runtime)
+    for case in dict.fromkeys(case for times in answers.values() for case in times):
+        for name, times in answers.items():
+            if case not in times:
+                raise Failed(f"{name}: no figure of {case}")
+            run.taken.setdefault(case, {}).setdefault(name, []).append(times[case])
 
 
 def measure(runtimes, works, run):
@@ -203,7 +214,7 @@ class Server:
         line = self.process.stdout.readline()
         if not line:
             raise Failed(f"{self.name}: the process ended with status {self.process.wait()}")
-        return json.loads(line)
+        return answer_of(self.name, line)
 
     def ask(self, *words):
         self.send(*words)

@@ -112,12 +112,12 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
         v += NR;                                                                                                       \
     }
 
-/* `ahead` are the bytes to fetch, `bytes` of them for every two steps of k in each tile: a cache line at most, or four where
- * one or two tiles share the weights.  A hint takes the place of a load, and these are scarce: one for every step
- * costs 1 % of a large product. */
+/* `ahead` are the bytes to fetch, `bytes` of them for every two steps of k in each tile: a cache line at most, or up to
+ * four where three tiles or fewer share the weights.  A hint takes the place of a load, and these are scarce: one for
+ * every step costs 1 % of a large product. */
 #define CLF_PANEL_FETCH                                                                                                \
     CLF_FETCH(ahead);                                                                                                  \
-    if (bytes > 32) {                                                                                                  \
+    if (bytes > 64) {                                                                                                  \
         CLF_FETCH(ahead + bytes / 4);                                                                                  \
         CLF_FETCH(ahead + bytes / 2);                                                                                  \
         CLF_FETCH(ahead + bytes / 4 * 3);                                                                              \

@@ -8,10 +8,10 @@
  * whole cache lines of a token before the next token's, and four sums that do not wait for each other.  The same
  * columns of the next cell are fetched beside each token's.
  *
- * `streamed`, for f32: y goes past the caches, and x comes from beyond them.  Then what is read in one stretch is
- * longer: as many vectors as one has numbers, and where that is 1 KB the processor's own prefetchers are better than
- * hints; or with CLF_TOKENS, whole tokens.  pocl 3.1 gains 7 % from the second and nothing from the first, Intel's CPU
- * runtime (2026.22) 15 to 20 % from the first and nothing from the second.
+ * `streamed`: y goes past the caches, and x comes from beyond them.  Then what is read of f32 in one stretch is longer:
+ * CLF_STRETCH vectors, and where that is 1 KB the processor's own prefetchers are better than hints; or with CLF_TOKENS,
+ * whole tokens.  pocl 3.1 gains 7 % from the second and nothing from the first, Intel's CPU runtime (2026.22) 15 to 20 %
+ * from the first and nothing from the second.
  *
  * CLF_ITEMS  items of a group: a constant, because Intel's CPU runtime (2026.22) reads vectors out of order where it
  *            does not know their distance, which took a fifth longer. */
@@ -117,7 +117,9 @@ CLF_GROUP_OF(CLF_ITEMS) kernel void clf_pool_cells(global const CLF_TYPE(CLF_X) 
                                 fours, y + to + c);
             }
 #else
-            CLF_POOL_WALK(CLF_VEC, CLF_POOL_STORE_PAST)
+#if CLF_STRETCH > 4
+            CLF_POOL_WALK(CLF_STRETCH, CLF_POOL_STORE_PAST)
+#endif
             CLF_POOL_WALK(4, CLF_POOL_STORE_PAST)
 #endif
         } else {

@@ -70,7 +70,8 @@ CLF_API clf_status clf_projector_check(const clf_projector *p, clf_tensor vision
 
 /**
  * vision  [..., N, Dv]      f32, f16 or bf16
- * tokens  [..., N / r, Dt]  f32, or the type of vision; may be a view into a longer sequence; no overlap with vision
+ * tokens  [..., N / r, Dt]  f32, or the type of vision; may be a view into a longer sequence; no overlap with vision.
+ *                           Its memory holds other values, and is read, on the way.
  *
  * Ownership, threads, errors and the state of tokens after one: as for every operator, clfusion/stream.h.
  */

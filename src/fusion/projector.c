@@ -10,6 +10,7 @@
 #include "core/desc.h"
 #include "fusion/parameter.h"
 #include "fusion/place.h"
+#include "gemm/gemm.h"
 #include "runtime/op.h"
 
 #define CLF_OP "projector"
@@ -179,14 +180,15 @@ static clf_tensor merge(clf_stream *s, const clf_projector *p, clf_tensor vision
 }
 
 /* Rows of x that fit, normed, into the memory of tokens, which nobody needs before the last layer writes there; 0 where
- * that is not dense f32, or too small to be worth it: then clf_linear norms into scratch. */
-static int64_t rows_in_tokens(const clf_projector *p, clf_tensor x, clf_tensor tokens)
+ * that is not dense f32, or too small to be worth it: then clf_linear norms into scratch.  CLBlast wants few products. */
+static int64_t rows_in_tokens(const clf_stream *s, const clf_projector *p, clf_tensor x, clf_tensor tokens)
 {
     const bool normed = clf_present(p->norm_weight) && p->layer_count > 1;
     const bool usable = tokens.dtype == CLF_F32 && clf_is_dense(tokens) && clf_is_dense(x);
     const int64_t rows = clf_row_count(x), fit = clf_element_count(tokens) / clf_dim(x, -1);
+    const int64_t least = clf_gemm_of(clf_stream_context(s))->fuses ? (rows + 3) / 4 : rows;
 
-    return normed && usable && rows > 0 && fit >= (rows + 3) / 4 ? CLF_MIN(fit, rows) : 0;
+    return normed && usable && rows > 0 && fit >= least ? CLF_MIN(fit, rows) : 0;
 }
 
 /* y = act(Linear_1(norm(x))), in as few equal parts as rows fit into the memory of tokens. */
@@ -211,7 +213,7 @@ static void norm_in_tokens(clf_stream *s, const clf_projector *p, clf_tensor x, 
 static void first_layer(clf_stream *s, const clf_projector *p, clf_tensor x, clf_tensor tokens,
                         clf_linear_options *options, clf_tensor y)
 {
-    const int64_t fit = rows_in_tokens(p, x, tokens);
+    const int64_t fit = rows_in_tokens(s, p, x, tokens);
 
     if (fit > 0) {
         norm_in_tokens(s, p, x, fit, tokens, options, y);

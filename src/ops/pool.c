@@ -65,15 +65,16 @@ static uint64_t walks_of(const clf_stream *s, uint64_t items, uint64_t columns)
     return whole / (4 * step) + clf_div_up(whole % (4 * step), step);
 }
 
-/* The last group of columns may be narrower than the others, and yet have more walks.  Leaving a loop
- * turns the loops in it once more: one of a walk, eight of a cell. */
+/* The last group of columns may be narrower than the others, and yet have more walks.  Leaving a loop turns the loops in
+ * it once more: one of a walk, and of a cell its five loops over columns with two in each but the last walk's four, also
+ * where they are not taken. */
 static uint64_t turns_of_cell(const clf_stream *s, clf_sweep w, clf_grid from, clf_grid to)
 {
     const uint64_t full = walks_of(s, w.items, CLF_MIN(w.span, w.columns));
     const uint64_t walks = CLF_MAX(full, walks_of(s, w.items, w.columns % w.span));
     const uint64_t row = clf_turns(side_of(from.columns, to.columns), 0);
 
-    return clf_turns(walks, clf_turns(side_of(from.rows, to.rows), row) + 1) + 10;
+    return clf_turns(walks, clf_turns(side_of(from.rows, to.rows), row) + 1) + 14;
 }
 
 /* Cuts cells and columns by what a group reads, and by the turns that the device allows. */
@@ -94,14 +95,16 @@ static clf_sweep cut(const clf_stream *s, clf_tensor x, clf_grid from, clf_grid 
     return w;
 }
 
-/* The faster way to read what no cache holds depends on the runtime; GPUs have no room for the sums of CLF_TOKENS. */
+/* The faster way to read f32 that no cache holds depends on the runtime. */
 static clf_options options_of(const clf_stream *s, clf_tensor x, clf_tensor y, uint64_t items)
 {
+    const clf_context *ctx = clf_stream_context(s);
+    const bool tokens = x.dtype == CLF_F32 && ctx->pocl && items == 1;
     clf_options options = clf_options_types("CLF_X", x.dtype, "CLF_Y", y.dtype, NULL);
     const size_t length = strlen(options.text);
 
-    clf_format(options.text + length, sizeof options.text - length, " -DCLF_ITEMS=%d -DCLF_TOKENS=%d", (int)items,
-               clf_stream_context(s)->pocl && items == 1);
+    clf_format(options.text + length, sizeof options.text - length, " -DCLF_ITEMS=%d -DCLF_TOKENS=%d -DCLF_STRETCH=%d",
+               (int)items, tokens, x.dtype == CLF_F32 ? (int)ctx->vector_width : 4);
     return options;
 }
 

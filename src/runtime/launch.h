@@ -7,7 +7,7 @@
 #include "clf_shared.h"
 
 /* A kernel to run.  `options` holds all that changes the generated code (-D...), hence the program's key; sizes are
- * arguments, so a new shape never rebuilds. */
+ * arguments, so a new shape rebuilds nothing (but attention: docs/decisions.md). */
 typedef struct clf_kernel {
     const char *program; /* name of the embedded source: "rms_norm" */
     const char *entry;   /* "clf_rms_norm_simd" */
