@@ -28,8 +28,9 @@
 
 #define NR (2 * CLF_VEC)
 
-/* One row of the result: the NR values v, of which columns exist, joined with the residual and stored. */
-static inline void clf_panel_store_row(const clf_fv *v, uint columns, uint has_residual, float scale,
+/* One row of the result: the NR values v, of which columns exist, joined with the residual and stored, `past` the caches
+ * where nobody reads it soon: then y has f32. */
+static inline void clf_panel_store_row(const clf_fv *v, uint columns, uint has_residual, float scale, uint past,
                                 global const CLF_TYPE(CLF_Y) *r, ulong r_at, global CLF_TYPE(CLF_Y) *y, ulong y_at)
 {
     if (columns == NR) {
@@ -38,8 +39,13 @@ static inline void clf_panel_store_row(const clf_fv *v, uint columns, uint has_r
             v0 = CLF_FMA((clf_fv)(scale), v0, CLF_LOADV(CLF_Y)(r, r_at));
             v1 = CLF_FMA((clf_fv)(scale), v1, CLF_LOADV(CLF_Y)(r, r_at + CLF_VEC));
         }
-        CLF_STOREV(CLF_Y)(y, y_at, v0);
-        CLF_STOREV(CLF_Y)(y, y_at + CLF_VEC, v1);
+        if (past && CLF_PAST((global clf_fv *)(y + y_at))) {
+            CLF_STORE_PAST(v0, (global clf_fv *)(y + y_at));
+            CLF_STORE_PAST(v1, (global clf_fv *)(y + y_at + CLF_VEC));
+        } else {
+            CLF_STOREV(CLF_Y)(y, y_at, v0);
+            CLF_STOREV(CLF_Y)(y, y_at + CLF_VEC, v1);
+        }
         return;
     }
     for (uint n = 0; n < columns; n++) {
@@ -53,7 +59,7 @@ static inline void clf_panel_store_row(const clf_fv *v, uint columns, uint has_r
 /* The epilogue of a tile, `rows` by `columns` of which exist; tile is [MR][NR].  A loop over rows from private memory, not
  * code on the registers: unrolled over 2·MR vectors it would be longer than the product and compile for seconds. */
 static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, uint columns, global const float *bias, uint act,
-                             uint has_residual, float scale, global const CLF_TYPE(CLF_Y) *r, clf_rows R,
+                             uint has_residual, float scale, uint past, global const CLF_TYPE(CLF_Y) *r, clf_rows R,
                              global CLF_TYPE(CLF_Y) *y, clf_rows Y)
 {
     if (bias) {
@@ -66,14 +72,14 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
     }
     clf_act(act, tile, 2 * rows);
     for (uint i = 0; i < rows; i++)
-        clf_panel_store_row(tile + 2 * i, columns, has_residual, scale, r, clf_row(R, (ulong)row + i) + n, y,
+        clf_panel_store_row(tile + 2 * i, columns, has_residual, scale, past, r, clf_row(R, (ulong)row + i) + n, y,
                             clf_row(Y, (ulong)row + i) + n);
 }
 
 #define CLF_PANEL_ARGUMENTS                                                                                            \
     global const float *x, clf_rows X, global const CLF_TYPE(CLF_W) *w, ulong w_at, uint M, uint N, uint K,            \
         uint groups_up, ulong x_step, ulong y_step, uint height, uint across, uint batch, uint block, uint rows_ahead, \
-        global const float *bias, ulong bias_at, uint has_bias, uint act, uint has_residual, float scale,              \
+        global const float *bias, ulong bias_at, uint has_bias, uint act, uint has_residual, float scale, uint past,   \
         global const CLF_TYPE(CLF_Y) *r, clf_rows R, global CLF_TYPE(CLF_Y) *y, clf_rows Y
 
 /* The item's column of tiles and its first tile.  Not by ?:, which pocl 3.1 turns into a choice of dimension that it then
@@ -97,7 +103,7 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
     {                                                                                                                  \
         const clf_fv v[2] = { sum[2 * i] + b0, sum[2 * i + 1] + b1 };                                                  \
         const ulong row = (ulong)p * (MR) + i;                                                                         \
-        clf_panel_store_row(v, NR, has_residual, scale, r, clf_row(R, row) + n, y, clf_row(Y, row) + n);               \
+        clf_panel_store_row(v, NR, has_residual, scale, past, r, clf_row(R, row) + n, y, clf_row(Y, row) + n);         \
     }
 
 /* A step of k in a tile. */
@@ -169,7 +175,7 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
         }                                                                                                              \
         for (uint p = max(first, plain); p < last; p++)                                                                \
             clf_panel_finish(tile[p - first], p * (MR), min((uint)(MR), M - p * (MR)), n, min((uint)NR, N - n),        \
-                             has_bias ? bias : 0, act, has_residual, scale, r, R, y, Y);                               \
+                             has_bias ? bias : 0, act, has_residual, scale, past, r, R, y, Y);                         \
     }
 
 /* One row: bound by the weights' bytes.  Two panels of f32 side by side are as many streams from memory as the hardware
@@ -202,7 +208,7 @@ kernel void clf_panel_mr1(CLF_PANEL_ARGUMENTS)
     _Pragma("unroll") for (uint i = 0; i < 2 * SPAN; i++) tile[i] = sum[i];
     for (uint i = 0; i < SPAN && first + i <= last; i++) {
         const uint n = (first + i) * NR;
-        clf_panel_finish(tile + 2 * i, row, 1, n, min((uint)NR, N - n), has_bias ? bias : 0, act, has_residual, scale, r, R, y, Y);
+        clf_panel_finish(tile + 2 * i, row, 1, n, min((uint)NR, N - n), has_bias ? bias : 0, act, has_residual, scale, past, r, R, y, Y);
     }
 }
 

@@ -20,11 +20,15 @@
 #define TILES 12
 #define TILES_LONG 36
 #define ITEMS_A_UNIT 4
+#define ITEMS_LONG 100 /* below so many a unit, items of half the tiles: for the last one all others wait */
 
 /* A weight of up to KEPT bytes stays in the second-level cache while x, at least LONGER times as long, passes: sums of any
  * length stay in registers, and rows of x are what comes from memory and is fetched ahead.  docs/decisions.md, "long x". */
 #define KEPT (1 << 20)
 #define LONGER 16
+
+/* A result above this part of the caches goes past them. */
+#define CACHES_PAST 4
 
 static int64_t panel_width(const clf_context *ctx)
 {
@@ -219,8 +223,10 @@ typedef struct launch_plan {
 /* Tiles that an item of the CPU kernels takes. */
 static uint64_t batch_of(const clf_context *ctx, uint64_t rows, uint64_t columns, bool whole)
 {
-    const uint64_t fewest = clf_div_up(rows, most_tiles(ctx, whole));
-    const uint64_t enough = clf_div_up(ITEMS_A_UNIT * (uint64_t)ctx->info.compute_units, columns);
+    const uint64_t units = ctx->info.compute_units, most = most_tiles(ctx, whole);
+    const bool halved = !whole && clf_div_up(rows, most) * columns < ITEMS_LONG * units;
+    const uint64_t fewest = clf_div_up(rows, halved ? clf_div_up(most, 2) : most);
+    const uint64_t enough = clf_div_up(ITEMS_A_UNIT * units, columns);
 
     return clf_div_up(rows, CLF_MIN(CLF_MAX(fewest, enough), rows));
 }
@@ -278,6 +284,15 @@ static uint64_t turns_of(const clf_stream *s, const launch_plan *p, uint64_t MR,
     return p->batch * (CLF_MIN(K, UINT32_MAX) + clf_div_up(K, p->block) + epilogue) + 2 * NR;
 }
 
+/* Past the caches no line of y is read before it is written over.  docs/decisions.md, "results of products". */
+static bool goes_past(const clf_stream *s, clf_tensor y)
+{
+    const uint64_t bytes = (uint64_t)clf_element_count(y) * sizeof(float);
+    const uint64_t cache = clf_stream_context(s)->info.cache_bytes;
+
+    return clf_op_kernels(s) == CLF_KERNELS_SIMD && y.dtype == CLF_F32 && cache > 0 && bytes > cache / CACHES_PAST;
+}
+
 static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, const clf_gemm_fusion *f, clf_tensor y)
 {
     const clf_linear_options *o = f->options;
@@ -312,7 +327,8 @@ static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, con
                clf_arg_u32(p.across), clf_arg_u32(p.batch), clf_arg_u32(p.block), clf_arg_u32(p.rows_ahead),
                clf_arg_memory(f->bias), clf_arg_u64(clf_first_element(f->bias)), clf_arg_u32(clf_present(f->bias)),
                clf_arg_u32((uint32_t)o->activation), clf_arg_u32(clf_present(o->residual)),
-               clf_arg_f32(o->residual_scale), clf_arg_rows(o->residual), clf_arg_rows(y));
+               clf_arg_f32(o->residual_scale), clf_arg_u32(goes_past(s, y)), clf_arg_rows(o->residual),
+               clf_arg_rows(y));
 }
 
 const clf_gemm_provider clf_gemm_panel = {

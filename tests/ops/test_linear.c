@@ -218,6 +218,36 @@ static void compare_minus_zero(clf_test *t)
     clf_linear_weight_destroy(w);
 }
 
+/* Whole tiles, a last one of rows and of columns, rows that begin at cache lines and between them. */
+static void past_the_caches_go_the_same_bits(void **state)
+{
+    static const int64_t columns[] = { 0, 16, 3 };
+    clf_test *t = *state;
+    clf_device_info *device = (clf_device_info *)(uintptr_t)clf_context_device(t->ctx);
+    const uint64_t was = device->cache_bytes;
+    clf_ref_linear w = clf_ref_linear_create(t, t->ctx, CLF_F32, 109, 45, true, 0);
+    const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(29, 45));
+
+    for (size_t i = 0; i < 4 * CLF_COUNT(columns); i++) {
+        clf_linear_options o = clf_linear_options_default();
+        const clf_tensor all = clf_test_integers(t, CLF_F32, CLF_DIMS(29, 128), 100);
+        const clf_tensor y = clf_slice(t->stream, all, 1, columns[i / 4], 109);
+        const clf_tensor plain = clf_test_empty(t, CLF_F32, CLF_DIMS(29, 109));
+
+        o.activation = i % 2 ? CLF_GELU : CLF_ACTIVATION_NONE;
+        if (i / 2 % 2)
+            o.residual = clf_test_normal(t, CLF_F32, CLF_DIMS(29, 109));
+        device->cache_bytes = UINT64_MAX;
+        clf_linear(t->stream, x, w.packed, &o, plain);
+        device->cache_bytes = 1;
+        check(t, x, &w, &o, y);
+        device->cache_bytes = was;
+        clf_test_same_bits(t, plain, y);
+        clf_test_check_guards(t);
+    }
+    clf_linear_weight_destroy(w.packed);
+}
+
 static void equal_rows_give_equal_bits_in_any_batch(void **state)
 {
     clf_test *t = *state;
@@ -441,6 +471,7 @@ int main(void)
         CLF_TEST(half_types_of_x_and_y_agree),
         CLF_TEST(views_leave_their_neighbours_alone),
         CLF_TEST(a_residual_in_place_equals_one_apart_bit_for_bit),
+        CLF_TEST(past_the_caches_go_the_same_bits),
         CLF_TEST(equal_rows_give_equal_bits_in_any_batch),
         CLF_TEST(long_x_has_the_bits_of_few_rows),
         CLF_TEST(few_rows_of_wide_weights_agree),
