@@ -7,8 +7,8 @@
 #include "core/alloc.h"
 #include "core/error.h"
 #include "core/size.h"
-#include "ops/sweep.h"
 #include "runtime/launch.h"
+#include "runtime/op.h"
 
 #define CLF_OP "peak"
 

@@ -27,7 +27,7 @@
 #define KEPT (1 << 20)
 #define LONGER 16
 
-/* A result above this part of the caches goes past them. */
+/* A result above a quarter of the caches goes past them.  docs/decisions.md, "results of products". */
 #define CACHES_PAST 4
 
 static int64_t panel_width(const clf_context *ctx)
@@ -284,15 +284,6 @@ static uint64_t turns_of(const clf_stream *s, const launch_plan *p, uint64_t MR,
     return p->batch * (CLF_MIN(K, UINT32_MAX) + clf_div_up(K, p->block) + epilogue) + 2 * NR;
 }
 
-/* Past the caches no line of y is read before it is written over.  docs/decisions.md, "results of products". */
-static bool goes_past(const clf_stream *s, clf_tensor y)
-{
-    const uint64_t bytes = (uint64_t)clf_element_count(y) * sizeof(float);
-    const uint64_t cache = clf_stream_context(s)->info.cache_bytes;
-
-    return clf_op_kernels(s) == CLF_KERNELS_SIMD && y.dtype == CLF_F32 && cache > 0 && bytes > cache / CACHES_PAST;
-}
-
 static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, const clf_gemm_fusion *f, clf_tensor y)
 {
     const clf_linear_options *o = f->options;
@@ -312,6 +303,7 @@ static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, con
     }
     const int64_t MR = tile_height(M);
     const launch_plan p = plan_of(s, x, MR, w);
+    const uint64_t bytes = (uint64_t)clf_element_count(y) * clf_dtype_bytes(y.dtype);
     clf_format(options.text, sizeof options.text, "-DCLF_W=%s -DCLF_Y=%s -DCLF_PANEL_BATCH=%u",
                clf_dtype_name(w->storage), clf_dtype_name(y.dtype), (unsigned)most_tiles(ctx, false));
     const clf_kernel kernel = { .program = "panel",
@@ -327,8 +319,8 @@ static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, con
                clf_arg_u32(p.across), clf_arg_u32(p.batch), clf_arg_u32(p.block), clf_arg_u32(p.rows_ahead),
                clf_arg_memory(f->bias), clf_arg_u64(clf_first_element(f->bias)), clf_arg_u32(clf_present(f->bias)),
                clf_arg_u32((uint32_t)o->activation), clf_arg_u32(clf_present(o->residual)),
-               clf_arg_f32(o->residual_scale), clf_arg_u32(goes_past(s, y)), clf_arg_rows(o->residual),
-               clf_arg_rows(y));
+               clf_arg_f32(o->residual_scale), clf_arg_u32(clf_stores_past(s, y, CACHES_PAST * bytes)),
+               clf_arg_rows(o->residual), clf_arg_rows(y));
 }
 
 const clf_gemm_provider clf_gemm_panel = {

@@ -37,13 +37,6 @@ uint64_t clf_element_bytes(clf_tensor t)
     return (uint64_t)clf_element_count(t) * clf_dtype_bytes(t.dtype);
 }
 
-bool clf_stores_past(const clf_stream *s, clf_tensor y, uint64_t bytes)
-{
-    const uint64_t cache = clf_context_device(clf_stream_context(s))->cache_bytes;
-
-    return clf_op_kernels(s) == CLF_KERNELS_SIMD && clf_dtype_bytes(y.dtype) >= 4 && cache > 0 && bytes > cache;
-}
-
 static bool folds(clf_tensor *const *t, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

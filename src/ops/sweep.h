@@ -25,10 +25,6 @@ clf_sweep clf_sweep_of(const clf_stream *s, clf_tensor t);
 /* Bytes of the elements of a tensor. */
 uint64_t clf_element_bytes(clf_tensor t);
 
-/* Whether a kernel stores y past the caches: on CPU devices, when its operator moves more bytes than they hold, and 16
- * elements of y are whole cache lines. */
-bool clf_stores_past(const clf_stream *s, clf_tensor y, uint64_t bytes);
-
 /* Merges trailing dimensions into the row while they lie without gaps in all `count` tensors, which have one shape:
  * dense tensors become a single row, so narrow ones are as fast as wide ones. */
 void clf_fold(clf_tensor *const *t, size_t count);

@@ -33,6 +33,10 @@ void clf_op_fail(clf_stream *s, const char *file, int line, clf_status status, c
 /* Shape of the kernels that come in several: CLF_KERNELS_SIMD, _TILE or _REF, never AUTO. */
 clf_kernel_shape clf_op_kernels(const clf_stream *s);
 
+/* Whether a kernel stores y past the caches: on CPU devices, when its operator moves more bytes than they hold, and 16
+ * elements of y are whole cache lines. */
+bool clf_stores_past(const clf_stream *s, clf_tensor y, uint64_t bytes);
+
 /* A copy of `bytes` host bytes, the size of the dense tensor y, goes to it; the host memory is free when the call
  * returns. */
 void clf_upload_copy(clf_stream *s, const void *host, uint64_t bytes, clf_tensor y);

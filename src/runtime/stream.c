@@ -235,6 +235,13 @@ clf_kernel_shape clf_op_kernels(const clf_stream *s)
     return s->ctx->kernels;
 }
 
+bool clf_stores_past(const clf_stream *s, clf_tensor y, uint64_t bytes)
+{
+    const uint64_t cache = s->ctx->info.cache_bytes;
+
+    return clf_op_kernels(s) == CLF_KERNELS_SIMD && clf_dtype_bytes(y.dtype) >= 4 && cache > 0 && bytes > cache;
+}
+
 void clf_stream_wait_events(clf_stream *s, uint32_t count, struct _cl_event *const *events)
 {
     cl_int code;
