@@ -57,29 +57,47 @@ kernel void clf_layer_norm_ref(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint
     }
 }
 
+/* Chains of sums side by side: each addition waits for the one before it in its chain. */
+#define CHAINS 4
+
+static inline float clf_chains_sum(const clf_fv *chains)
+{
+    return clf_lanes_sum((chains[0] + chains[1]) + (chains[2] + chains[3]));
+}
+
+static inline void clf_layer_norm_deviate(clf_fv d, clf_fv *rests, clf_fv *squares)
+{
+    *rests += d;
+    *squares = CLF_FMA(d, d, *squares);
+}
+
 kernel void clf_layer_norm_simd(global const CLF_TYPE(CLF_X) *x, clf_rows X, uint has_w,
                                 global const CLF_TYPE(CLF_W) *w, ulong w0, uint has_b, global const CLF_TYPE(CLF_W) *b,
                                 ulong b0, float eps, ulong R, uint C, global CLF_TYPE(CLF_Y) *y, clf_rows Y)
 {
     const uint whole = C - C % CLF_VEC; /* columns in full vectors; the rest one by one */
+    const uint abreast = C - C % (CHAINS * CLF_VEC);
 
     for (ulong r = get_group_id(0); r < R; r += get_num_groups(0)) {
         const ulong xr = clf_row(X, r), yr = clf_row(Y, r);
-        clf_fv sums = (clf_fv)(0.0f), rests = (clf_fv)(0.0f), squares = (clf_fv)(0.0f);
+        clf_fv sums[CHAINS], rests[CHAINS], squares[CHAINS];
 
-        for (uint c = 0; c < whole; c += CLF_VEC)
-            sums += CLF_LOADV(CLF_X)(x, xr + c);
-        float sum = clf_lanes_sum(sums);
+        _Pragma("unroll") for (uint i = 0; i < CHAINS; i++) sums[i] = rests[i] = squares[i] = 0.0f;
+        for (uint c = 0; c < abreast; c += CHAINS * CLF_VEC)
+            _Pragma("unroll") for (uint i = 0; i < CHAINS; i++) sums[i] += CLF_LOADV(CLF_X)(x, xr + c + i * CLF_VEC);
+        for (uint c = abreast; c < whole; c += CLF_VEC)
+            sums[0] += CLF_LOADV(CLF_X)(x, xr + c);
+        float sum = clf_chains_sum(sums);
         for (uint c = whole; c < C; c++)
             sum += CLF_LOAD(CLF_X)(x, xr + c);
         const float m = sum / C;
 
-        for (uint c = 0; c < whole; c += CLF_VEC) {
-            const clf_fv d = CLF_LOADV(CLF_X)(x, xr + c) - m;
-            rests += d;
-            squares = CLF_FMA(d, d, squares);
-        }
-        float rest = clf_lanes_sum(rests), square = clf_lanes_sum(squares);
+        for (uint c = 0; c < abreast; c += CHAINS * CLF_VEC)
+            _Pragma("unroll") for (uint i = 0; i < CHAINS; i++)
+                clf_layer_norm_deviate(CLF_LOADV(CLF_X)(x, xr + c + i * CLF_VEC) - m, rests + i, squares + i);
+        for (uint c = abreast; c < whole; c += CLF_VEC)
+            clf_layer_norm_deviate(CLF_LOADV(CLF_X)(x, xr + c) - m, rests, squares);
+        float rest = clf_chains_sum(rests), square = clf_chains_sum(squares);
         for (uint c = whole; c < C; c++) {
             const float d = CLF_LOAD(CLF_X)(x, xr + c) - m;
             rest += d;
