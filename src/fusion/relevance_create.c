@@ -3,6 +3,7 @@
 
 #include "core/alloc.h"
 #include "core/desc.h"
+#include "fusion/orthonormal.h"
 #include "fusion/relevance_parts.h"
 #include "fusion/weight.h"
 #include "runtime/op.h"
@@ -23,7 +24,9 @@ int64_t clf_relevance_count(const clf_relevance *m)
 
 int64_t clf_relevance_query_width(const clf_relevance *m)
 {
-    return m->texture[1] != NULL ? clf_linear_weight_out(m->texture[1]) : 0;
+    if (m->texture[1] == NULL)
+        return 0;
+    return m->onto != NULL ? clf_linear_weight_in(m->onto) : clf_linear_weight_out(m->texture[1]);
 }
 
 static int64_t count_of(const clf_relevance_desc *d)
@@ -72,14 +75,23 @@ static clf_status check_desc(const clf_relevance_desc *d, clf_error *err)
     return there > 0 ? check_weights(d, err) : CLF_OK;
 }
 
+/* Of the features only cosines are needed. */
+static clf_status create_features(clf_relevance *m, const clf_relevance_desc *d, clf_error *err)
+{
+    static const char name[] = "texture[1]";
+    const clf_linear_layer *layer = &d->texture[1];
+
+    if (clf_orthonormal_pays(layer))
+        return clf_orthonormal_create(m->ctx, name, layer, d->source, &m->texture[1], &m->onto, err);
+    return clf_weight_create(m->ctx, name, layer, d->storage, d->source, &m->texture[1], err);
+}
+
 static clf_status fill(clf_relevance *m, const clf_relevance_desc *d, clf_error *err)
 {
-    static const char *const textures[] = { "texture[0]", "texture[1]" }, *const balances[] = { "balance[0]",
-                                                                                                "balance[1]",
-                                                                                                "balance[2]" };
+    static const char *const balances[] = { "balance[0]", "balance[1]", "balance[2]" };
 
-    for (int i = 0; i < 2; i++)
-        CLF_TRY(clf_weight_create(m->ctx, textures[i], &d->texture[i], d->storage, d->source, &m->texture[i], err));
+    CLF_TRY(clf_weight_create(m->ctx, "texture[0]", &d->texture[0], d->storage, d->source, &m->texture[0], err));
+    CLF_TRY(create_features(m, d, err));
     for (int i = 0; i < 3; i++)
         CLF_TRY(clf_weight_create(m->ctx, balances[i], &d->balance[i], d->storage, d->source, &m->balance[i], err));
     m->cells = clf_alloc((size_t)(m->g * m->g), 3 * sizeof *m->cells);
@@ -129,6 +141,7 @@ void clf_relevance_destroy(clf_relevance *m)
         return;
     for (int i = 0; i < 2; i++)
         clf_linear_weight_destroy(m->texture[i]);
+    clf_linear_weight_destroy(m->onto);
     for (int i = 0; i < 3; i++)
         clf_linear_weight_destroy(m->balance[i]);
     clf_free(m->cells);

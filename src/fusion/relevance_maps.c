@@ -100,40 +100,53 @@ static clf_linear_options relu(void)
 }
 
 /* map [B, 1, N], pictures b .. b + B' - 1 and cells n .. n + N' - 1: the cosine of their features and the query.
- * hidden [B, N, F], query [B, Q] of length 1, features [B', N', Q] scratch. */
+ * hidden [B, N, F], query [B, E] in the coordinates of the features [B', N', E], which are scratch. */
 static void compare(clf_stream *s, const clf_relevance *m, clf_tensor hidden, clf_tensor query, int64_t b, int64_t n,
                     clf_tensor features, clf_tensor map)
 {
-    const int64_t count = features.dim[0], cells = features.dim[1], Q = features.dim[2];
+    const int64_t count = features.dim[0], cells = features.dim[1], E = features.dim[2];
 
     clf_linear(s, clf_slice(s, clf_slice(s, hidden, 0, b, count), 1, n, cells), m->texture[1], NULL, features);
     clf_l2_norm(s, features, LEAST_NORM, features);
     for (int64_t i = 0; i < count; i++)
-        clf_similarity(s, clf_reshape(s, clf_slice(s, query, 0, b + i, 1), CLF_DIMS(1, 1, Q)),
-                       clf_reshape(s, clf_slice(s, features, 0, i, 1), CLF_DIMS(cells, Q)), 1.0F,
+        clf_similarity(s, clf_reshape(s, clf_slice(s, query, 0, b + i, 1), CLF_DIMS(1, 1, E)),
+                       clf_reshape(s, clf_slice(s, features, 0, i, 1), CLF_DIMS(cells, E)), 1.0F,
                        clf_slice(s, clf_slice(s, rows(map), 0, b + i, 1), 1, n, cells));
+}
+
+/* The query of length 1 in the coordinates of the features, [B, E]. */
+static clf_tensor turned_query(clf_stream *s, const clf_relevance *m, clf_tensor query)
+{
+    const clf_tensor unit = clf_scratch(s, CLF_F32, clf_tensor_dims(query));
+    clf_tensor turned;
+
+    clf_l2_norm(s, query, LEAST_NORM, unit);
+    if (m->onto == NULL)
+        return unit;
+    turned = clf_scratch(s, CLF_F32, CLF_DIMS(query.dim[0], clf_linear_weight_out(m->onto)));
+    clf_linear(s, unit, m->onto, NULL, turned);
+    return turned;
 }
 
 static void participate(clf_stream *s, const clf_relevance *m, clf_tensor textures, clf_tensor query, clf_tensor map)
 {
     const clf_scope scope = clf_scope_open(s, "participatory", -1);
-    const int64_t B = textures.dim[0], N = m->g * m->g, Q = query.dim[1];
-    const int64_t pictures = CLF_MAX(CLF_MIN(BLOCK / (N * Q), B), 1);
-    const int64_t cells = pictures > 1 ? N : CLF_MAX(CLF_MIN(BLOCK / Q, N), 1);
+    const int64_t B = textures.dim[0], N = m->g * m->g, E = clf_linear_weight_out(m->texture[1]);
+    const int64_t pictures = CLF_MAX(CLF_MIN(BLOCK / (N * E), B), 1);
+    const int64_t cells = pictures > 1 ? N : CLF_MAX(CLF_MIN(BLOCK / E, N), 1);
     const clf_tensor x = clf_scratch(s, CLF_F32, CLF_DIMS(B, N, CLF_TEXTURE_CHANNELS));
     const clf_tensor hidden = clf_scratch(s, CLF_F32, CLF_DIMS(B, N, clf_linear_weight_out(m->texture[0])));
-    const clf_tensor unit = clf_scratch(s, CLF_F32, CLF_DIMS(B, Q));
-    const clf_tensor features = clf_scratch(s, CLF_F32, CLF_DIMS(pictures, cells, Q));
+    const clf_tensor turned = turned_query(s, m, query);
+    const clf_tensor features = clf_scratch(s, CLF_F32, CLF_DIMS(pictures, cells, E));
     const clf_linear_options activated = relu();
 
     clf_patches(s, textures, 1, x); /* channels last: each cell a row */
     clf_linear(s, x, m->texture[0], &activated, hidden);
-    clf_l2_norm(s, query, LEAST_NORM, unit);
     for (int64_t b = 0; b < B; b += pictures)
         for (int64_t n = 0; n < N; n += cells) {
             const clf_tensor few = clf_slice(s, features, 0, 0, CLF_MIN(pictures, B - b));
 
-            compare(s, m, hidden, unit, b, n, clf_slice(s, few, 1, 0, CLF_MIN(cells, N - n)), map);
+            compare(s, m, hidden, turned, b, n, clf_slice(s, few, 1, 0, CLF_MIN(cells, N - n)), map);
         }
     clf_scores(s, map, 0.5F, 0.5F, CLF_SCORES_SIGMOID, map, (clf_tensor){ 0 }); /* its logits: (1 + cos) / 2 */
     clf_scope_close(s, scope);

@@ -8,7 +8,8 @@ struct clf_relevance {
     clf_context *ctx;
     int64_t g, k, min_tokens, max_tokens, total;
     clf_min_max_over scale;
-    clf_linear_weight *texture[2], *balance[3]; /* all or none */
+    clf_linear_weight *texture[2], *balance[3]; /* all or none; a texture[1] made orthonormal gives coordinates */
+    clf_linear_weight *onto;                    /* the query into these coordinates; NULL: texture[1] gives features */
     int32_t *cells;                             /* host [N, 3]: 0, row, column */
 };
 

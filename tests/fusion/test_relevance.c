@@ -188,6 +188,53 @@ static void a_picture_alone_is_the_picture_in_a_batch(void **state)
     clf_relevance_destroy(m);
 }
 
+/* The cosines of the features [B g^2, Q] and the queries, from the textures on. */
+static void cosines_in_double(clf_test *t, const clf_relevance_desc *d, const clf_relevance_call *c, double *want)
+{
+    const int64_t B = c->given_textures.dim[0], N = d->grid * d->grid;
+    const int64_t F = d->texture[1].weight.dim[1], Q = d->texture[1].weight.dim[0];
+    const double *given = clf_test_given(t, c->given_textures), *query = clf_test_given(t, c->query);
+    double *hidden = clf_test_memory(t, (size_t)F * sizeof *hidden);
+    double *features = clf_test_memory(t, (size_t)Q * sizeof *features);
+
+    for (int64_t n = 0; n < B * N; n++) {
+        const double *q = query + n / N * Q;
+        double channels[13], dot = 0, a = 0, b = 0;
+
+        for (int k = 0; k < 13; k++)
+            channels[k] = given[(n / N * 13 + k) * N + n % N];
+        late_apply(&d->texture[0], channels, hidden);
+        for (int64_t k = 0; k < F; k++)
+            hidden[k] = fmax(hidden[k], 0);
+        late_apply(&d->texture[1], hidden, features);
+        for (int64_t k = 0; k < Q; k++) {
+            dot += features[k] * q[k];
+            a += features[k] * features[k];
+            b += q[k] * q[k];
+        }
+        want[n] = (1 + dot / sqrt(a * b)) / 2;
+    }
+}
+
+/* The participatory map of B random textures. */
+static void check_cosines(clf_test *t, const clf_relevance_desc *d, int64_t B)
+{
+    const int64_t g = d->grid, Q = d->texture[1].weight.dim[0];
+    clf_relevance *m = rc_create(t, d);
+    clf_relevance_call c = clf_relevance_call_default();
+    double *want = clf_test_memory(t, (size_t)(B * g * g) * sizeof *want);
+
+    assert_int_equal(clf_relevance_query_width(m), Q);
+    c.given_textures = clf_test_uniform(t, CLF_F32, CLF_DIMS(B, 13, g, g), 0, 1);
+    c.query = clf_test_normal(t, CLF_F32, CLF_DIMS(B, Q));
+    c.participatory = clf_test_empty(t, CLF_F32, CLF_DIMS(B, g, g));
+    clf_relevance_forward(t->stream, m, &c);
+    cosines_in_double(t, d, &c, want);
+    clf_test_close(t, c.participatory, want, 0, MAP_BOUND);
+    clf_relevance_destroy(m);
+    clf_test_release_all(t);
+}
+
 /* Features of more cells than one block holds, then of more pictures: as those of each part. */
 static void blocks_of_features_do_not_show(void **state)
 {
@@ -197,41 +244,48 @@ static void blocks_of_features_do_not_show(void **state)
     clf_test *t = *state;
 
     for (size_t i = 0; i < CLF_COUNT(sizes); i++) {
-        const int64_t B = sizes[i].B, g = sizes[i].g, Q = sizes[i].Q;
-        const clf_relevance_desc d = rc_describe(t, g, 8, Q);
-        clf_relevance *m = rc_create(t, &d);
-        clf_relevance_call c = clf_relevance_call_default();
-        const clf_tensor textures = clf_test_uniform(t, CLF_F32, CLF_DIMS(B, 13, g, g), 0, 1);
-        const clf_tensor query = clf_test_normal(t, CLF_F32, CLF_DIMS(B, Q));
-        double *want = clf_test_memory(t, (size_t)(B * g * g) * sizeof *want);
+        const clf_relevance_desc d = rc_describe(t, sizes[i].g, 82, sizes[i].Q); /* too much for the factors of QR */
 
-        c.given_textures = textures;
-        c.query = query;
-        c.participatory = clf_test_empty(t, CLF_F32, CLF_DIMS(B, g, g));
-        clf_relevance_forward(t->stream, m, &c);
-        const double *given = clf_test_given(t, textures), *q = clf_test_given(t, query);
-        double *features = clf_test_memory(t, (size_t)Q * sizeof *features);
-
-        for (int64_t n = 0; n < B * g * g; n++) {
-            double channels[13], hidden[8], dot = 0, a = 0, b = 0;
-
-            for (int k = 0; k < 13; k++)
-                channels[k] = given[(n / (g * g) * 13 + k) * g * g + n % (g * g)];
-            late_apply(&d.texture[0], channels, hidden);
-            for (int k = 0; k < 8; k++)
-                hidden[k] = fmax(hidden[k], 0);
-            late_apply(&d.texture[1], hidden, features);
-            for (int64_t k = 0; k < Q; k++) {
-                dot += features[k] * q[n / (g * g) * Q + k];
-                a += features[k] * features[k];
-                b += q[n / (g * g) * Q + k] * q[n / (g * g) * Q + k];
-            }
-            want[n] = (1 + dot / sqrt(a * b)) / 2;
-        }
-        clf_test_close(t, c.participatory, want, 0, MAP_BOUND);
-        clf_relevance_destroy(m);
-        clf_test_release_all(t);
+        check_cosines(t, &d, sizes[i].B);
     }
+}
+
+/* Columns of the layer that QR has to see through. */
+typedef enum columns { INDEPENDENT, WITHOUT_BIAS, EQUAL, NONE_AT_ALL, NEARLY_EQUAL, OF_ALL_SIZES, COLUMNS } columns;
+
+static void make_columns(clf_linear_layer *l, columns kind)
+{
+    const int64_t Q = l->weight.dim[0], F = l->weight.dim[1];
+    float *w = (float *)(uintptr_t)l->weight.data, *b = (float *)(uintptr_t)l->bias.data;
+
+    if (kind == WITHOUT_BIAS)
+        l->bias = (clf_host_tensor){ 0 };
+    for (int64_t i = 0; i < Q; i++) {
+        if (kind == EQUAL)
+            w[i * F + 3] = b[i] = w[i * F];
+        if (kind == NONE_AT_ALL)
+            w[i * F] = w[i * F + 4] = b[i] = 0;
+        if (kind == NEARLY_EQUAL)
+            w[i * F + 3] = w[i * F] + 1e-5F * w[i * F + 3];
+        for (int64_t k = 0; kind == OF_ALL_SIZES && k < F; k++)
+            w[i * F + k] *= powf(10, (float)(k % 9 - 4));
+    }
+}
+
+/* Where queries are wider than features have inputs, cosines are taken in an orthonormal basis. */
+static void cosines_do_not_depend_on_the_basis(void **state)
+{
+    static const int64_t widths[][2] = { { 8, 18 }, { 1, 4 }, { 17, 300 }, { 64, 130 } };
+    clf_test *t = *state;
+
+    for (size_t i = 0; i < CLF_COUNT(widths); i++)
+        for (columns kind = INDEPENDENT; kind < COLUMNS; kind++) {
+            clf_relevance_desc d = rc_describe(t, RC_G, widths[i][0], widths[i][1]);
+
+            if (widths[i][0] > 4 || kind <= WITHOUT_BIAS)
+                make_columns(&d.texture[1], kind);
+            check_cosines(t, &d, RC_B);
+        }
 }
 
 /* ---- edges ---- */
@@ -362,9 +416,9 @@ static clf_status live(clf_test *t, void *user, clf_stream *s, clf_error *err)
     return status;
 }
 
-static void an_error_at_any_call_is_reported_once(void **state)
+/* A wide query takes another way through the module. */
+static void an_error_at_any_call_is_reported_once_for(clf_test *t, int64_t Q)
 {
-    clf_test *t = *state;
     life l = { .desc = rc_small(t), .call = rc_call(t, CLF_F32) };
     float result[RC_B * RC_K * RC_D];
     const clf_walk w = { .name = "relevance",
@@ -376,9 +430,22 @@ static void an_error_at_any_call_is_reported_once(void **state)
                          .arguments = 60,
                          .again = 5 };
 
+    l.desc.texture[1] = rc_layer(t, Q, RC_F);
+    l.desc.balance[0] = rc_layer(t, RC_P, 9 + Q);
+    l.call.query = clf_test_normal(t, CLF_F32, CLF_DIMS(RC_B, Q));
     l.result = result;
     assert_true(clf_walk_calls(t, &w) > (clf_test_small_only(t) ? 10 : 100));
     assert_true(clf_walk_allocations(t, &w) > (clf_test_small_only(t) ? 1 : 10));
+}
+
+static void an_error_at_any_call_is_reported_once(void **state)
+{
+    an_error_at_any_call_is_reported_once_for(*state, RC_Q);
+}
+
+static void an_error_with_a_wide_query_is_reported_once(void **state)
+{
+    an_error_at_any_call_is_reported_once_for(*state, 2 * (RC_F + 1));
 }
 
 /* ---- refusals ---- */
@@ -487,12 +554,14 @@ int main(void)
         CLF_TEST(textures_alone_are_those_of_the_module),
         CLF_TEST(a_picture_alone_is_the_picture_in_a_batch),
         CLF_TEST(blocks_of_features_do_not_show),
+        CLF_TEST(cosines_do_not_depend_on_the_basis),
         CLF_TEST(equal_cells_are_taken_from_the_first_on),
         CLF_TEST(a_picture_of_one_pixel_has_a_map),
         CLF_TEST(outputs_that_overlap_are_refused),
         CLF_TEST(no_pictures_are_no_work),
         CLF_TEST(repeated_calls_allocate_nothing),
         CLF_TEST(an_error_at_any_call_is_reported_once),
+        CLF_TEST(an_error_with_a_wide_query_is_reported_once),
         CLF_TEST(descriptions_that_contradict_themselves_are_refused),
         CLF_TEST(calls_with_wrong_shapes_are_refused),
     };
