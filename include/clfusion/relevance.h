@@ -39,7 +39,7 @@ typedef struct clf_relevance_desc {
     clf_min_max_over scale;          /* default CLF_MIN_MAX_BATCH */
     clf_linear_layer texture[2];     /* [F, 13], [Q, F]; absent: no participatory map and none that needs it */
     clf_linear_layer balance[3];     /* [P, 9 + Q], [P', P], [3, P']; with texture, and not without */
-    clf_dtype storage;               /* on the device, but of factors of texture[1]; CLF_DTYPE_NONE: as stored */
+    clf_dtype storage;               /* on the device (a factorised texture[1]: f32); CLF_DTYPE_NONE: as stored */
     const clf_tensor_source *source; /* told when host memory has been read; NULL: nobody */
 } clf_relevance_desc;
 
@@ -110,8 +110,9 @@ CLF_API CLF_MUST_USE clf_status clf_relevance_check(const clf_relevance *m, cons
 /**
  * B may be 0.  Outputs may be views, apart from each other and from the inputs.  The maps' arithmetic is in f32.  A
  * picture of one colour has maps of 0 where they are scaled; NaN in a picture makes what is scaled with it NaN.
- * Participatory features are made in blocks of at most 16 MB, not all at once.  Where Q is at least
- * 2 (F + 1), texture[1] is factorised (thin QR): f32 coordinates in an orthonormal basis have the features' cosines.
+ * Participatory features are made in blocks of at most 16 MB, not all at once.  Where
+ * Q >= 2 C and Q C^2 <= 2^25, C = F and one for a bias, texture[1] is factorised (thin QR): C coordinates in an orthonormal
+ * basis have the cosines of Q features.
  * Ownership, threads, errors and the state of outputs after one: as for every operator, clfusion/stream.h.
  */
 CLF_API void clf_relevance_forward(clf_stream *s, const clf_relevance *m, const clf_relevance_call *call);

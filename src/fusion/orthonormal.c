@@ -1,4 +1,5 @@
-/* Thin QR of a layer on the host: modified Gram-Schmidt in double, whose loss of orthogonality f32 does not see. */
+/* Thin QR of a layer on the host: modified Gram-Schmidt in double.  Of columns that nearly depend on each other Q is not
+ * quite orthogonal, but R and the product Q R are accurate, and nothing else is used. */
 #include "fusion/orthonormal.h"
 
 #include <inttypes.h>
@@ -9,16 +10,13 @@
 #include "core/shape.h"
 #include "fusion/weight.h"
 
-#define MOST_WORK (INT64_C(1) << 25) /* outputs times columns squared; four operations each */
-#define DEPENDENT 1e-10              /* of a column's length: a part of its own that products in f32 would lose */
+#define MOST_WORK (INT64_C(1) << 25) /* outputs times columns squared; two operations each */
 
-/* [W | b], column by column, and what it is made into. */
+/* [W | b], column by column, becomes Q, and R the weight and the bias of the coordinates. */
 typedef struct factors {
-    int64_t rows, inputs, columns; /* columns: inputs and one for a bias */
-    double *q;                     /* [columns, rows] */
-    double *r;                     /* [columns, columns], upper triangle */
-    float *onto;                   /* [columns, rows], q as it is uploaded */
-    float *weight, *bias;          /* [columns, inputs], [columns]: r */
+    int64_t outputs, inputs, columns; /* columns: inputs and one for a bias */
+    double *q;                        /* [columns, outputs] */
+    double *weight, *bias;            /* [columns, inputs], [columns] */
 } factors;
 
 static bool readable(clf_host_tensor t)
@@ -26,27 +24,23 @@ static bool readable(clf_host_tensor t)
     return t.data != NULL && (clf_is_float(t.dtype) || t.dtype == CLF_F64);
 }
 
-static int64_t columns_of(const clf_linear_layer *layer)
-{
-    return layer->weight.dim[1] + clf_host_present(layer->bias);
-}
-
 bool clf_orthonormal_pays(const clf_linear_layer *layer)
 {
-    const int64_t rows = layer->weight.dim[0], columns = columns_of(layer);
+    const bool has_bias = clf_host_present(layer->bias);
+    const int64_t outputs = layer->weight.dim[0], inputs = layer->weight.dim[1], columns = inputs + has_bias;
 
-    return readable(layer->weight) && (!clf_host_present(layer->bias) || readable(layer->bias)) &&
-           columns <= rows / 2 && columns <= MOST_WORK / rows / columns;
+    return readable(layer->weight) && (!has_bias || readable(layer->bias)) && inputs < outputs &&
+           columns <= outputs / 2 && columns <= MOST_WORK / outputs / columns;
 }
 
 static void read_columns(const clf_linear_layer *layer, const factors *f)
 {
-    for (int64_t i = 0; i < f->rows; i++) {
+    for (int64_t i = 0; i < f->outputs; i++) {
         for (int64_t j = 0; j < f->inputs; j++)
-            f->q[j * f->rows + i] =
+            f->q[j * f->outputs + i] =
                 clf_host_value(layer->weight.data, layer->weight.dtype, (size_t)(i * f->inputs + j));
         if (f->columns > f->inputs)
-            f->q[f->inputs * f->rows + i] = clf_host_value(layer->bias.data, layer->bias.dtype, (size_t)i);
+            f->q[f->inputs * f->outputs + i] = clf_host_value(layer->bias.data, layer->bias.dtype, (size_t)i);
     }
 }
 
@@ -59,66 +53,47 @@ static double product(const double *a, const double *b, int64_t n)
     return sum;
 }
 
-/* Takes from column j its share in the columns before it, and notes it. */
-static void take_out(const factors *f, int64_t j)
+/* R[k, j]. */
+static double *entry(const factors *f, int64_t k, int64_t j)
 {
-    double *column = f->q + j * f->rows;
-
-    for (int64_t k = 0; k < j; k++) {
-        const double *before = f->q + k * f->rows, share = product(before, column, f->rows);
-
-        f->r[k * f->columns + j] = share;
-        for (int64_t i = 0; i < f->rows; i++)
-            column[i] -= share * before[i];
-    }
+    return j < f->inputs ? f->weight + k * f->inputs + j : f->bias + k;
 }
 
 static void factorise(const factors *f)
 {
     for (int64_t j = 0; j < f->columns; j++) {
-        double *column = f->q + j * f->rows;
-        const double whole = sqrt(product(column, column, f->rows));
+        double *column = f->q + j * f->outputs;
 
-        take_out(f, j);
-        const double length = sqrt(product(column, column, f->rows)), own = length <= DEPENDENT * whole ? 0 : length;
-        f->r[j * f->columns + j] = own;
-        for (int64_t i = 0; i < f->rows; i++)
-            column[i] = own == 0 ? 0 : column[i] / own;
-    }
-}
+        for (int64_t k = 0; k < j; k++) {
+            const double *before = f->q + k * f->outputs, share = product(before, column, f->outputs);
 
-static void round_to_f32(const factors *f)
-{
-    for (int64_t i = 0; i < f->columns * f->rows; i++)
-        f->onto[i] = (float)f->q[i];
-    for (int64_t k = 0; k < f->columns; k++) {
-        for (int64_t j = 0; j < f->inputs; j++)
-            f->weight[k * f->inputs + j] = (float)f->r[k * f->columns + j];
-        if (f->columns > f->inputs)
-            f->bias[k] = (float)f->r[k * f->columns + f->inputs];
+            *entry(f, k, j) = share;
+            for (int64_t i = 0; i < f->outputs; i++)
+                column[i] -= share * before[i];
+        }
+        const double length = sqrt(product(column, column, f->outputs));
+        *entry(f, j, j) = length;
+        for (int64_t i = 0; i < f->outputs; i++)
+            column[i] = length == 0 ? 0 : column[i] / length;
     }
 }
 
 static clf_status make_room(factors *f, const char *name, clf_error *err)
 {
-    const size_t C = (size_t)f->columns, N = (size_t)f->rows;
+    const size_t columns = (size_t)f->columns;
 
-    f->q = clf_alloc(C * N, sizeof *f->q);
-    f->r = clf_alloc(C * C, sizeof *f->r);
-    f->onto = clf_alloc(C * N, sizeof *f->onto);
-    f->weight = clf_alloc(C * (size_t)f->inputs, sizeof *f->weight);
-    f->bias = clf_alloc(C, sizeof *f->bias);
-    if (f->q == NULL || f->r == NULL || f->onto == NULL || f->weight == NULL || f->bias == NULL)
+    f->q = clf_alloc(columns * (size_t)f->outputs, sizeof *f->q);
+    f->weight = clf_alloc(columns * (size_t)f->inputs, sizeof *f->weight);
+    f->bias = clf_alloc(columns, sizeof *f->bias);
+    if (f->q == NULL || f->weight == NULL || f->bias == NULL)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "%s: no host memory for the factors of %" PRId64 " x %" PRId64, name,
-                        f->rows, f->columns);
+                        f->outputs, f->columns);
     return CLF_OK;
 }
 
 static void free_room(factors *f)
 {
     clf_free(f->q);
-    clf_free(f->r);
-    clf_free(f->onto);
     clf_free(f->weight);
     clf_free(f->bias);
 }
@@ -134,11 +109,11 @@ static void tell(const clf_tensor_source *source, clf_host_tensor t)
 static clf_status upload(clf_context *ctx, const char *name, const factors *f, clf_linear_weight **coordinates,
                          clf_linear_weight **onto, clf_error *err)
 {
-    clf_linear_layer to_z = { .weight = { f->weight, CLF_F32, 2, { f->columns, f->inputs } } };
-    const clf_linear_layer to_basis = { .weight = { f->onto, CLF_F32, 2, { f->columns, f->rows } } };
+    clf_linear_layer to_z = { .weight = { f->weight, CLF_F64, 2, { f->columns, f->inputs } } };
+    const clf_linear_layer to_basis = { .weight = { f->q, CLF_F64, 2, { f->columns, f->outputs } } };
 
     if (f->columns > f->inputs)
-        to_z.bias = (clf_host_tensor){ f->bias, CLF_F32, 1, { f->columns } };
+        to_z.bias = (clf_host_tensor){ f->bias, CLF_F64, 1, { f->columns } };
     CLF_TRY(clf_weight_create(ctx, name, &to_z, CLF_F32, NULL, coordinates, err));
     return clf_weight_create(ctx, name, &to_basis, CLF_F32, NULL, onto, err);
 }
@@ -147,7 +122,9 @@ clf_status clf_orthonormal_create(clf_context *ctx, const char *name, const clf_
                                   const clf_tensor_source *source, clf_linear_weight **coordinates,
                                   clf_linear_weight **onto, clf_error *err)
 {
-    factors f = { .rows = layer->weight.dim[0], .inputs = layer->weight.dim[1], .columns = columns_of(layer) };
+    factors f = { .outputs = layer->weight.dim[0],
+                  .inputs = layer->weight.dim[1],
+                  .columns = layer->weight.dim[1] + clf_host_present(layer->bias) };
     clf_status status = make_room(&f, name, err);
 
     *coordinates = *onto = NULL;
@@ -156,7 +133,6 @@ clf_status clf_orthonormal_create(clf_context *ctx, const char *name, const clf_
         tell(source, layer->weight);
         tell(source, layer->bias);
         factorise(&f);
-        round_to_f32(&f);
         status = upload(ctx, name, &f, coordinates, onto, err);
     }
     free_room(&f);

@@ -1,4 +1,5 @@
 /* Relevance against its formulas in double; what is chosen follows from the map; memory and failures. */
+#include "fusion/orthonormal.h"
 #include "relevance_case.h"
 #include "shims.h"
 #include "walk.h"
@@ -212,7 +213,7 @@ static void cosines_in_double(clf_test *t, const clf_relevance_desc *d, const cl
             a += features[k] * features[k];
             b += q[k] * q[k];
         }
-        want[n] = (1 + dot / sqrt(a * b)) / 2;
+        want[n] = (1 + dot / (fmax(sqrt(a), 1e-12) * fmax(sqrt(b), 1e-12))) / 2;
     }
 }
 
@@ -244,8 +245,9 @@ static void blocks_of_features_do_not_show(void **state)
     clf_test *t = *state;
 
     for (size_t i = 0; i < CLF_COUNT(sizes); i++) {
-        const clf_relevance_desc d = rc_describe(t, sizes[i].g, 82, sizes[i].Q); /* too much for the factors of QR */
+        const clf_relevance_desc d = rc_describe(t, sizes[i].g, 82, sizes[i].Q);
 
+        assert_false(clf_orthonormal_pays(&d.texture[1])); /* too much work: 83^2 Q is above 2^25 */
         check_cosines(t, &d, sizes[i].B);
     }
 }
@@ -272,7 +274,7 @@ static void make_columns(clf_linear_layer *l, columns kind)
     }
 }
 
-/* Where queries are wider than features have inputs, cosines are taken in an orthonormal basis. */
+/* Queries at least twice as wide as features have coordinates: cosines are taken in an orthonormal basis. */
 static void cosines_do_not_depend_on_the_basis(void **state)
 {
     static const int64_t widths[][2] = { { 8, 18 }, { 1, 4 }, { 17, 300 }, { 64, 130 } };
@@ -284,8 +286,76 @@ static void cosines_do_not_depend_on_the_basis(void **state)
 
             if (widths[i][0] > 4 || kind <= WITHOUT_BIAS)
                 make_columns(&d.texture[1], kind);
+            assert_true(clf_orthonormal_pays(&d.texture[1]));
             check_cosines(t, &d, RC_B);
         }
+}
+
+/* Weight and bias of these types, one or both without data. */
+static bool pays(int64_t outputs, int64_t inputs, clf_dtype weight, clf_dtype bias, bool weight_there, bool bias_there)
+{
+    static const double some = 0;
+    const clf_linear_layer layer = {
+        .weight = { weight_there ? &some : NULL, weight, 2, { outputs, inputs } },
+        .bias = { bias_there ? &some : NULL, bias, 1, { outputs } },
+    };
+
+    return clf_orthonormal_pays(&layer);
+}
+
+static void a_basis_is_made_where_it_pays(void **state)
+{
+    (void)state;
+    assert_true(pays(20, 9, CLF_F32, CLF_F32, true, true));
+    assert_false(pays(19, 9, CLF_F32, CLF_F32, true, true));
+    assert_true(pays(18, 9, CLF_F64, CLF_DTYPE_NONE, true, false));
+    assert_false(pays(17, 9, CLF_F64, CLF_DTYPE_NONE, true, false));
+    assert_true(pays(8192, 63, CLF_F16, CLF_BF16, true, true)); /* 64^2 times 8192 are 2^25 */
+    assert_false(pays(8193, 63, CLF_F16, CLF_BF16, true, true));
+    assert_false(pays(20, 9, CLF_F32, CLF_F32, false, true));
+    assert_false(pays(20, 9, CLF_F32, CLF_F32, true, false));
+    assert_false(pays(20, 9, CLF_I8, CLF_F32, true, true));
+    assert_false(pays(20, 9, CLF_F32, CLF_I8, true, true));
+    assert_false(pays(INT64_MAX, INT64_MAX, CLF_F32, CLF_DTYPE_NONE, true, false));
+}
+
+static void count_done(void *self, const void *data, size_t bytes)
+{
+    (void)data;
+    *(size_t *)self += bytes;
+}
+
+/* An infinite weight shows, whichever column it stands in; and the source hears of every byte once. */
+static void a_basis_hides_nothing(void **state)
+{
+    clf_test *t = *state;
+
+    for (int64_t k = 0; k < 3; k++) {
+        clf_relevance_desc d = rc_describe(t, RC_G, 3, 12);
+        size_t told = 0, all = 0;
+        const clf_tensor_source source = { .self = &told, .done = count_done };
+        clf_relevance_call c = clf_relevance_call_default();
+
+        for (int i = 0; i < 5; i++) {
+            const clf_linear_layer *l = i < 2 ? &d.texture[i] : &d.balance[i - 2];
+
+            all += (size_t)(l->weight.dim[0] * (l->weight.dim[1] + 1)) * sizeof(float);
+        }
+        ((float *)(uintptr_t)d.texture[1].weight.data)[k] = INFINITY;
+        d.source = &source;
+        assert_true(clf_orthonormal_pays(&d.texture[1]));
+        clf_relevance *m = rc_create(t, &d);
+        assert_int_equal(told, all);
+        c.given_textures = clf_test_uniform(t, CLF_F32, CLF_DIMS(1, 13, RC_G, RC_G), 0, 1);
+        c.query = clf_test_normal(t, CLF_F32, CLF_DIMS(1, 12));
+        c.participatory = clf_test_empty(t, CLF_F32, CLF_DIMS(1, RC_G, RC_G));
+        clf_relevance_forward(t->stream, m, &c);
+        const double *map = clf_test_values(t, c.participatory);
+        for (int n = 0; n < RC_N; n++)
+            assert_true(isnan(map[n]));
+        clf_relevance_destroy(m);
+        clf_test_release_all(t);
+    }
 }
 
 /* ---- edges ---- */
@@ -433,6 +503,7 @@ static void an_error_at_any_call_is_reported_once_for(clf_test *t, int64_t Q)
     l.desc.texture[1] = rc_layer(t, Q, RC_F);
     l.desc.balance[0] = rc_layer(t, RC_P, 9 + Q);
     l.call.query = clf_test_normal(t, CLF_F32, CLF_DIMS(RC_B, Q));
+    assert_int_equal(clf_orthonormal_pays(&l.desc.texture[1]), Q > RC_Q);
     l.result = result;
     assert_true(clf_walk_calls(t, &w) > (clf_test_small_only(t) ? 10 : 100));
     assert_true(clf_walk_allocations(t, &w) > (clf_test_small_only(t) ? 1 : 10));
@@ -555,6 +626,8 @@ int main(void)
         CLF_TEST(a_picture_alone_is_the_picture_in_a_batch),
         CLF_TEST(blocks_of_features_do_not_show),
         CLF_TEST(cosines_do_not_depend_on_the_basis),
+        CLF_TEST(a_basis_is_made_where_it_pays),
+        CLF_TEST(a_basis_hides_nothing),
         CLF_TEST(equal_cells_are_taken_from_the_first_on),
         CLF_TEST(a_picture_of_one_pixel_has_a_map),
         CLF_TEST(outputs_that_overlap_are_refused),
