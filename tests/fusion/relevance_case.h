@@ -113,22 +113,25 @@ static inline double rc_entropy(const double *v)
     return entropy;
 }
 
-static inline double rc_cosine(const clf_relevance_desc *d, const double *v, const double *query)
+/* What the participatory map has for a cell: channel c at v[c step]; hidden [F] and features [Q] are scratch. */
+static inline double rc_cosine(const clf_relevance_desc *d, const double *v, int64_t step, const double *query,
+                               double *hidden, double *features)
 {
-    double channels[13], hidden[RC_F], features[RC_Q], dot = 0, a = 0, b = 0;
+    const int64_t F = d->texture[1].weight.dim[1], Q = d->texture[1].weight.dim[0];
+    double channels[13], dot = 0, a = 0, b = 0;
 
     for (int c = 0; c < 13; c++)
-        channels[c] = v[c * RC_N];
+        channels[c] = v[c * step];
     late_apply(&d->texture[0], channels, hidden);
-    for (int i = 0; i < RC_F; i++)
+    for (int64_t i = 0; i < F; i++)
         hidden[i] = fmax(hidden[i], 0);
     late_apply(&d->texture[1], hidden, features);
-    for (int i = 0; i < RC_Q; i++) {
+    for (int64_t i = 0; i < Q; i++) {
         dot += features[i] * query[i];
         a += features[i] * features[i];
         b += query[i] * query[i];
     }
-    return (1 + dot / sqrt(a * b)) / 2;
+    return (1 + dot / (fmax(sqrt(a), 1e-12) * fmax(sqrt(b), 1e-12))) / 2;
 }
 
 /* The weights of the three maps of picture b. */
@@ -168,7 +171,7 @@ static inline void rc_weigh(const clf_relevance_desc *d, const double *query, rc
 static inline void rc_reference(clf_test *t, const clf_relevance_desc *d, const clf_relevance_call *c, rc_maps *m)
 {
     const double *query = clf_test_given(t, c->query);
-    double *tex = m->textures;
+    double *tex = m->textures, hidden[RC_F], features[RC_Q];
 
     memcpy(tex, clf_ref_textures(t, c->image, c->textures).value, sizeof m->textures);
     for (int e = 5; e < 8; e++)
@@ -179,7 +182,7 @@ static inline void rc_reference(clf_test *t, const clf_relevance_desc *d, const 
         v[11 * RC_N] = v[7 * RC_N];
         m->three[0][i] = rc_entropy(v);
         m->three[1][i] = v[7 * RC_N];
-        m->three[2][i] = rc_cosine(d, v, query + i / RC_N * RC_Q);
+        m->three[2][i] = rc_cosine(d, v, RC_N, query + i / RC_N * RC_Q, hidden, features);
     }
     rc_scale(m->three[0], RC_N, RC_N, d->scale);
     for (int64_t b = 0; b < RC_B; b++)

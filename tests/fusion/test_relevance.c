@@ -189,48 +189,24 @@ static void a_picture_alone_is_the_picture_in_a_batch(void **state)
     clf_relevance_destroy(m);
 }
 
-/* The cosines of the features [B g^2, Q] and the queries, from the textures on. */
-static void cosines_in_double(clf_test *t, const clf_relevance_desc *d, const clf_relevance_call *c, double *want)
-{
-    const int64_t B = c->given_textures.dim[0], N = d->grid * d->grid;
-    const int64_t F = d->texture[1].weight.dim[1], Q = d->texture[1].weight.dim[0];
-    const double *given = clf_test_given(t, c->given_textures), *query = clf_test_given(t, c->query);
-    double *hidden = clf_test_memory(t, (size_t)F * sizeof *hidden);
-    double *features = clf_test_memory(t, (size_t)Q * sizeof *features);
-
-    for (int64_t n = 0; n < B * N; n++) {
-        const double *q = query + n / N * Q;
-        double channels[13], dot = 0, a = 0, b = 0;
-
-        for (int k = 0; k < 13; k++)
-            channels[k] = given[(n / N * 13 + k) * N + n % N];
-        late_apply(&d->texture[0], channels, hidden);
-        for (int64_t k = 0; k < F; k++)
-            hidden[k] = fmax(hidden[k], 0);
-        late_apply(&d->texture[1], hidden, features);
-        for (int64_t k = 0; k < Q; k++) {
-            dot += features[k] * q[k];
-            a += features[k] * features[k];
-            b += q[k] * q[k];
-        }
-        want[n] = (1 + dot / (fmax(sqrt(a), 1e-12) * fmax(sqrt(b), 1e-12))) / 2;
-    }
-}
-
 /* The participatory map of B random textures. */
 static void check_cosines(clf_test *t, const clf_relevance_desc *d, int64_t B)
 {
-    const int64_t g = d->grid, Q = d->texture[1].weight.dim[0];
+    const int64_t g = d->grid, N = g * g, Q = d->texture[1].weight.dim[0];
     clf_relevance *m = rc_create(t, d);
     clf_relevance_call c = clf_relevance_call_default();
-    double *want = clf_test_memory(t, (size_t)(B * g * g) * sizeof *want);
+    double *want = clf_test_memory(t, (size_t)(B * N) * sizeof *want);
+    double *hidden = clf_test_memory(t, (size_t)d->texture[1].weight.dim[1] * sizeof *hidden);
+    double *features = clf_test_memory(t, (size_t)Q * sizeof *features);
 
     assert_int_equal(clf_relevance_query_width(m), Q);
     c.given_textures = clf_test_uniform(t, CLF_F32, CLF_DIMS(B, 13, g, g), 0, 1);
     c.query = clf_test_normal(t, CLF_F32, CLF_DIMS(B, Q));
     c.participatory = clf_test_empty(t, CLF_F32, CLF_DIMS(B, g, g));
     clf_relevance_forward(t->stream, m, &c);
-    cosines_in_double(t, d, &c, want);
+    const double *v = clf_test_given(t, c.given_textures), *query = clf_test_given(t, c.query);
+    for (int64_t n = 0; n < B * N; n++)
+        want[n] = rc_cosine(d, v + n / N * 13 * N + n % N, N, query + n / N * Q, hidden, features);
     clf_test_close(t, c.participatory, want, 0, MAP_BOUND);
     clf_relevance_destroy(m);
     clf_test_release_all(t);
