@@ -205,15 +205,6 @@ static clf_status project_queries(clf_attention_pool *p, const clf_attention_poo
     return status;
 }
 
-/* The host memory has been read. */
-static void tell(const clf_tensor_source *source, clf_host_tensor t)
-{
-    uint64_t bytes;
-
-    if (source != NULL && source->done != NULL && clf_host_bytes(t, &bytes))
-        source->done(source->self, t.data, (size_t)bytes);
-}
-
 /* product = (second first)^T = first^T second^T, both weights as they would be stored.  turned: first^T. */
 static clf_status multiply(clf_attention_pool *p, const char *name, clf_host_tensor turned,
                            const clf_linear_weight *second, clf_dtype storage, float *product, clf_error *err)
@@ -262,7 +253,7 @@ static clf_status merge(clf_attention_pool *p, const clf_attention_pool_desc *d,
         status =
             clf_transpose(name, (clf_host_tensor){ product, CLF_F32, 2, { in, out } }, memory, &layer->weight, err);
     if (status == CLF_OK)
-        tell(d->source, first);
+        clf_weight_read(d->source, first);
     clf_linear_weight_destroy(w);
     clf_free(product);
     clf_free(turned_memory);
@@ -329,7 +320,7 @@ static clf_status create_output(clf_attention_pool *p, const clf_attention_pool_
     status = clf_weight_create(p->ctx, "projection", &layer, d->storage, NULL, &p->output, err);
     clf_free(memory);
     if (status == CLF_OK)
-        tell(d->source, d->projection);
+        clf_weight_read(d->source, d->projection);
     return status;
 }
 

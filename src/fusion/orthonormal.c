@@ -33,6 +33,19 @@ bool clf_orthonormal_pays(const clf_linear_layer *layer)
            columns <= outputs / 2 && columns <= MOST_WORK / outputs / columns;
 }
 
+static int64_t columns_of(const clf_linear_layer *layer)
+{
+    return layer->weight.dim[1] + clf_host_present(layer->bias);
+}
+
+uint64_t clf_orthonormal_products(const clf_linear_layer *layer, uint64_t *onto)
+{
+    const uint64_t columns = (uint64_t)columns_of(layer);
+
+    *onto = columns * (uint64_t)layer->weight.dim[0];
+    return columns * (uint64_t)layer->weight.dim[1];
+}
+
 static void read_columns(const clf_linear_layer *layer, const factors *f)
 {
     for (int64_t i = 0; i < f->outputs; i++) {
@@ -98,14 +111,6 @@ static void free_room(factors *f)
     clf_free(f->bias);
 }
 
-static void tell(const clf_tensor_source *source, clf_host_tensor t)
-{
-    uint64_t bytes;
-
-    if (source != NULL && source->done != NULL && clf_host_present(t) && clf_host_bytes(t, &bytes))
-        source->done(source->self, t.data, (size_t)bytes);
-}
-
 static clf_status upload(clf_context *ctx, const char *name, const factors *f, clf_linear_weight **coordinates,
                          clf_linear_weight **onto, clf_error *err)
 {
@@ -122,16 +127,14 @@ clf_status clf_orthonormal_create(clf_context *ctx, const char *name, const clf_
                                   const clf_tensor_source *source, clf_linear_weight **coordinates,
                                   clf_linear_weight **onto, clf_error *err)
 {
-    factors f = { .outputs = layer->weight.dim[0],
-                  .inputs = layer->weight.dim[1],
-                  .columns = layer->weight.dim[1] + clf_host_present(layer->bias) };
+    factors f = { .outputs = layer->weight.dim[0], .inputs = layer->weight.dim[1], .columns = columns_of(layer) };
     clf_status status = make_room(&f, name, err);
 
     *coordinates = *onto = NULL;
     if (status == CLF_OK) {
         read_columns(layer, &f);
-        tell(source, layer->weight);
-        tell(source, layer->bias);
+        clf_weight_read(source, layer->weight);
+        clf_weight_read(source, layer->bias);
         factorise(&f);
         status = upload(ctx, name, &f, coordinates, onto, err);
     }

@@ -14,6 +14,9 @@
  * or has no data. */
 bool clf_orthonormal_pays(const clf_linear_layer *layer);
 
+/* Multiply-adds for a layer that pays: of z for a row of x, and *onto of Q^T u. */
+uint64_t clf_orthonormal_products(const clf_linear_layer *layer, uint64_t *onto);
+
 /* For a layer that pays: *coordinates makes z of x, *onto makes Q^T u of u; both in f32, the caller's to destroy, NULL after
  * an error.  `source` is told that weight and bias have been read.  A column of zeros gives a coordinate of 0. */
 clf_status clf_orthonormal_create(clf_context *ctx, const char *name, const clf_linear_layer *layer,

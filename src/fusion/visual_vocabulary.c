@@ -71,12 +71,10 @@ static clf_status create_table(clf_visual_vocabulary *m, clf_host_tensor rows, c
 {
     clf_linear_layer layer = { .bias = { .dtype = CLF_DTYPE_NONE } };
     void *memory;
-    uint64_t bytes;
     clf_status status;
 
     CLF_TRY(clf_transpose(CLF_OP ": table", rows, &memory, &layer.weight, err));
-    if (d->source != NULL && d->source->done != NULL && clf_host_bytes(rows, &bytes))
-        d->source->done(d->source->self, rows.data, (size_t)bytes);
+    clf_weight_read(d->source, rows);
     status = clf_weight_create(m->ctx, "table", &layer, d->storage, NULL, w, err);
     clf_free(memory);
     return status;

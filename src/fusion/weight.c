@@ -57,6 +57,14 @@ clf_dtype clf_weight_storage(clf_dtype dtype, clf_dtype storage)
     return dtype == CLF_F64 ? CLF_F32 : dtype;
 }
 
+void clf_weight_read(const clf_tensor_source *source, clf_host_tensor t)
+{
+    uint64_t bytes;
+
+    if (source != NULL && source->done != NULL && clf_host_present(t) && clf_host_bytes(t, &bytes))
+        source->done(source->self, t.data, (size_t)bytes);
+}
+
 uint64_t clf_weight_products(const clf_linear_layer *layer)
 {
     uint64_t products = clf_host_present(layer->weight);

@@ -20,6 +20,9 @@ clf_status clf_weight_create(clf_context *ctx, const char *name, const clf_linea
 /* The type in which a tensor of `dtype` is stored: `storage`, or where that is none its own (f64: f32). */
 clf_dtype clf_weight_storage(clf_dtype dtype, clf_dtype storage);
 
+/* Tells the source that host memory of the tensor has been read; nobody, or nothing, is fine. */
+void clf_weight_read(const clf_tensor_source *source, clf_host_tensor t);
+
 /* Elements of the weight: multiply-adds of a row; 0 when absent. */
 uint64_t clf_weight_products(const clf_linear_layer *layer);
 

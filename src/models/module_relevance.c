@@ -19,6 +19,7 @@
 #include "core/shape.h"
 #include "core/size.h"
 #include "core/text.h"
+#include "fusion/orthonormal.h"
 #include "fusion/weight.h"
 #include "models/registry.h"
 #include "models/values.h"
@@ -28,7 +29,8 @@ typedef struct clf_relevance_model {
     clf_context *ctx;
     clf_relevance *relevance;
     int32_t max_tokens;
-    uint64_t cell_products;    /* multiply-adds of the participatory map */
+    uint64_t cell_products;    /* multiply-adds of the participatory map, for each cell */
+    uint64_t query_products;   /* and for each query */
     uint64_t picture_products; /* of the weights of the maps */
 } clf_relevance_model;
 
@@ -196,7 +198,7 @@ static uint64_t flop(const void *module, const clf_call *call)
     uint64_t products = 300 * g * g;
 
     if (wants(call, ~textures))
-        products += m->cell_products * g * g;
+        products += m->cell_products * g * g + m->query_products;
     if (wants(call, ~(textures | 1U << PARTICIPATORY)))
         products += m->picture_products;
     return 2 * B * products;
@@ -383,10 +385,12 @@ static clf_status build(const clf_builder *b, clf_model *m, clf_error *err)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "%s: no host memory for the model", b->family);
     model->ctx = b->ctx;
     model->max_tokens = (int32_t)d.max_tokens;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
         clf_build_count_linear(m, &d.texture[i], b->storage);
-        model->cell_products += clf_weight_products(&d.texture[i]);
-    }
+    model->cell_products = clf_weight_products(&d.texture[0]);
+    model->cell_products += clf_orthonormal_pays(&d.texture[1])
+                                ? clf_orthonormal_products(&d.texture[1], &model->query_products)
+                                : clf_weight_products(&d.texture[1]);
     for (int i = 0; i < 3; i++) {
         clf_build_count_linear(m, &d.balance[i], b->storage);
         model->picture_products += clf_weight_products(&d.balance[i]);

@@ -281,7 +281,12 @@ static bool pays(int64_t outputs, int64_t inputs, clf_dtype weight, clf_dtype bi
 
 static void a_basis_is_made_where_it_pays(void **state)
 {
+    const clf_linear_layer layer = { { NULL, CLF_F32, 2, { 20, 9 } }, { NULL, CLF_F32, 1, { 20 } } };
+    uint64_t onto;
+
     (void)state;
+    assert_int_equal(clf_orthonormal_products(&layer, &onto), 90);
+    assert_int_equal(onto, 200);
     assert_true(pays(20, 9, CLF_F32, CLF_F32, true, true));
     assert_false(pays(19, 9, CLF_F32, CLF_F32, true, true));
     assert_true(pays(18, 9, CLF_F64, CLF_DTYPE_NONE, true, false));
