@@ -137,6 +137,7 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
         CLF_PANEL_PRODUCT                                                                                              \
         const uint tiles = (M + (MR) - 1) / (MR), n = CLF_PANEL_COLUMN * NR;                                           \
         const uint first = CLF_PANEL_ROW * batch, last = min(first + batch, tiles);                                    \
+        const bool one_block = M <= X.s1; /* of rows of x */                                                           \
         const uint sharers = across ? last - first : tiles, place = across ? 0 : first;                                \
         const uint bytes = rows_ahead ? 2 * (MR) * sizeof(*x) : (2 * NR * sizeof(*w) + sharers - 1) / sharers;         \
         const uint plain = act == CLF_ACT_NONE && n + NR <= N ? M / (MR) : 0; /* tiles before it */                    \
@@ -157,7 +158,11 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
                 global const float *from[MR];                                                                          \
                 global const CLF_TYPE(CLF_W) *v = w + (ulong)begin * NR;                                               \
                 clf_fv sum[2 * (MR)];                                                                                  \
-                _Pragma("unroll") for (uint i = 0; i < (MR); i++) from[i] = x + clf_row(X, min(p * (MR) + i, M - 1));  \
+                const uint at = p * (MR);                                                                              \
+                if (one_block)                                                                                         \
+                    _Pragma("unroll") for (uint i = 0; i < (MR); i++) from[i] = x + X.s0 + min(at + i, M - 1) * X.s2;  \
+                else                                                                                                   \
+                    _Pragma("unroll") for (uint i = 0; i < (MR); i++) from[i] = x + clf_row(X, min(at + i, M - 1));    \
                 _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) sum[i] = tile[p - first][i];                     \
                 ulong k = begin;                                                                                       \
                 while (k + 2 <= end) {                                                                                 \
