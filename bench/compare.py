@@ -5,10 +5,11 @@
     build/venv/bench/bin/python bench/compare.py            # after tools/demo.sh or another build in build/release
 
 All runners have the same weights in f32, packed and warm, the same inputs and the same number of threads, and take
-turns: bench/measure.py says how.  PyTorch runs as it is and, with a C++ compiler, through torch.compile.  Each case has
-a process of its own, which gives its memory back and cannot take the others' figures with it.  --json is written after
-every case, so that a run that is stopped keeps what it has measured.  --document writes the table into a Markdown
-file, so that no figure is typed by hand; bench/report.py does the same from JSON files of earlier runs, whole or not.
+turns: bench/measure.py says how.  PyTorch runs as it is and, with a C++ compiler, through torch.compile.  The cases come
+one after the other, several times over, each time in a process of its own, which gives its memory back and cannot take
+the others' figures with it; bench/readings.py puts together what they have read.  --json is written after every process,
+so that a run that is stopped keeps what it has measured.  --document writes the table into a Markdown file, so that no
+figure is typed by hand; bench/report.py does the same from JSON files of earlier runs, whole or not.
 """
 import argparse
 import json
@@ -21,6 +22,7 @@ from pathlib import Path
 import document
 import report
 from cores import ROOT, limit_threads
+from readings import result_of
 
 RUNNERS = "clfusion,torch,compile,onnxruntime,openvino"
 
@@ -32,6 +34,7 @@ def arguments():
     p.add_argument("--list", action="store_true")
     add_settings(p)
     p.add_argument("--runners", default=RUNNERS)
+    p.add_argument("--processes", type=int, default=3, help="of each case, which share the rounds")
     p.add_argument("--here", type=Path, help=argparse.SUPPRESS)  # one case in this process, into this file
     p.add_argument("--json", type=Path, help="write everything measured to this file, after every case")
     p.add_argument("--markdown", type=Path, help="write the table and what stands below it to this file, too")
@@ -62,45 +65,61 @@ def choose(given):
     return [name for name in CASES if name in wanted]
 
 
-def measure_here(name, args):
-    """One case in this process: what the JSON holds."""
+def read_here(name, args):
+    """One case in this process: what it has read, and about the run."""
     import torch
     from cases import CASES, SUITE
-    from measure import describe, measure_case
+    from measure import describe, read_case
     torch.manual_seed(1)
     title, make = CASES[name]
-    result = measure_case(name, make(), args.runners.split(","), args)
-    return {"about": describe(args), "results": [result | {"title": title, "suite": name in SUITE}]}
+    part = read_case(name, make(), args.runners.split(","), args)
+    return {"about": describe(args), "part": part | {"title": title, "suite": name in SUITE}}
 
 
-def measure_apart(name, args):
-    """One case in a process of its own."""
-    from cases import SUITE
+def read_apart(name, rounds, args):
+    """One case in a process of its own; a text where that failed."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "case.json"
-        command = [sys.executable, __file__, name, "--here", str(path)]
-        for key in ("build", "rounds", "calls", "threads", "pause", "device", "weights", "runners"):
+        command = [sys.executable, __file__, name, "--here", str(path), "--rounds", str(rounds)]
+        for key in ("build", "calls", "threads", "pause", "device", "weights", "runners"):
             if getattr(args, key) is not None:
                 command += [f"--{key}", str(getattr(args, key))]
         status = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
-        if status != 0:
-            print(f"compare: {name}: the process ended with status {status}", file=sys.stderr)
-        if path.exists():
+        if status == 0:
             return json.loads(path.read_text())
-    return {"about": {}, "results": [report.failure(name, name in SUITE, f"the process ended with status {status}")]}
+    print(f"compare: {name}: the process ended with status {status}", file=sys.stderr)
+    return f"a process ended with status {status}"
+
+
+def rounds_of(args):
+    """Of each process of a case."""
+    processes = min(args.processes, args.rounds)
+    return [args.rounds // processes + (i < args.rounds % processes) for i in range(processes)]
+
+
+def result(name, parts):
+    """Of a case; without figures where one of its processes failed."""
+    from cases import SUITE
+    failed = [part for part in parts if isinstance(part, str)]
+    return report.failure(name, name in SUITE, failed[0]) if failed else result_of(parts)
 
 
 def measure(names, args):
-    """All cases, one after the other: the run."""
+    """All cases, one after the other, as often as they have processes: the run."""
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-    parts = []
-    for name in names:
-        begin = time.monotonic()
-        parts.append(measure_apart(name, args))
-        run = report.merge(parts)
-        report.write_json(run, args.json)
-        print(report.progress(parts[-1]["results"][0], time.monotonic() - begin), file=sys.stderr, flush=True)
+    about, parts = {}, {}
+    for rounds in rounds_of(args):
+        for name in names:
+            begin = time.monotonic()
+            read = read_apart(name, rounds, args)
+            if isinstance(read, dict):
+                about |= read["about"] | {"rounds": args.rounds, "processes": len(rounds_of(args))}
+                read = read["part"]
+                print(report.progress(read, time.monotonic() - begin), file=sys.stderr, flush=True)
+            parts.setdefault(name, []).append(read)
+            run = report.run_of(about, [result(case, parts[case]) for case in names if case in parts])
+            report.write_json(run, args.json)
     return run
 
 
@@ -114,9 +133,11 @@ def main():
     for name in args.runners.split(","):
         if name not in RUNNERS.split(","):
             sys.exit(f"compare: runner is {name}; want one of {RUNNERS}")
+    if args.rounds < 1 or args.processes < 1:
+        sys.exit(f"compare: --rounds is {args.rounds} and --processes {args.processes}; want at least 1")
     names = choose(args.cases)
     if args.here:
-        report.write_json(measure_here(names[0], args), args.here)
+        report.write_json(read_here(names[0], args), args.here)
         return 0
     if args.document:
         document.split(args.document, report.NAME)  # before minutes of measuring

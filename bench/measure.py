@@ -3,8 +3,7 @@
 In each round every runner comes once, in an order that rotates, with a pause before each, because thread pools spin for
 a while after a call; short calls are timed several times in a turn.  Then the peaks: fused multiply-adds (what
 `clfusion bench` reads with a kernel of its own) and reading from memory (sums of an array beyond every cache, by torch).
-A runner whose result misses the double-precision reference gets no figure.  Medians are compared with medians, and best
-times with best peaks.
+A runner whose result misses the double-precision reference is not timed.  readings.py makes the figures.
 """
 import functools
 import gc
@@ -13,7 +12,6 @@ import math
 import os
 import platform
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -175,23 +173,16 @@ def take_turns(runners, settings):
     return seconds, peaks
 
 
-def figures(case, name, times, peak, flop, settings):
-    quarter = statistics.quantiles(times, n=4) if len(times) > 1 else times * 3
-    result = {"median_ms": 1e3 * quarter[1], "quartiles_ms": [1e3 * quarter[0], 1e3 * quarter[2]],
-              "best_ms": 1e3 * min(times)}
-    if case.bound:
-        work = case.bytes(STORAGE_BYTES[storage_of(case, name, settings)]) if case.bound == "read" else flop
-        result |= {"rate": work / quarter[1] * 1e-9, "share": work / min(times) * 1e-9 / peak}
-    return result
-
-
-def measure_case(name, case, names, settings):
-    """Everything measured about one case, as compare.py writes it into its JSON."""
+def read_case(name, case, names, settings):
+    """One case in this process: what readings.result_of takes."""
     watch = Stopwatch()
     runners, off, missing, wrong, flop = prepare(case, names, settings, watch)
     long_array()
     launches = runners["clfusion"].launches() if "clfusion" in runners else None
-    computed = {"clfusion": runners["clfusion"].flop(flop)} if "clfusion" in runners else {}
+    work = {runner: case.bytes(STORAGE_BYTES[storage_of(case, runner, settings)]) if case.bound == "read" else flop
+            for runner in runners}
+    if "clfusion" in runners and case.bound != "read":
+        work["clfusion"] = runners["clfusion"].flop(flop)
     watch.lap("first readings")
     seconds, peaks = take_turns(runners, settings)
     watch.lap("rounds")
@@ -199,19 +190,13 @@ def measure_case(name, case, names, settings):
         runner.close()
 
     shapes = {key: list(array.shape) for key, array in case.inputs.items()}
-    result = {"case": name, "title": name, "suite": False, "inputs": shapes, "flop": flop, "bound": case.bound,
-              "goal": case.goal_with(storage_of(case, "clfusion", settings)), "launches": launches, "wrong": wrong,
-              "missing": missing,
-              "peaks": {peak: {"best": max(readings), "median": statistics.median(readings), "unit": PEAKS[peak][1]}
-                        for peak, readings in peaks.items()},
-              "runners": {}}
+    part = {"case": name, "title": name, "suite": False, "inputs": shapes, "flop": flop, "bound": case.bound,
+            "goal": case.goal_with(storage_of(case, "clfusion", settings)), "launches": launches, "wrong": wrong,
+            "missing": missing, "difference": off, "work": work, "seconds": seconds,
+            "peaks": {peak: {"readings": readings, "unit": PEAKS[peak][1]} for peak, readings in peaks.items()}}
     if case.bound == "read":
-        result["bytes"] = case.bytes(STORAGE_BYTES[case.storage or "f32"])
-    for runner, times in seconds.items():
-        peak = result["peaks"][case.bound]["best"] if case.bound else None
-        result["runners"][runner] = {**figures(case, runner, times, peak, computed.get(runner, flop), settings),
-                                     "difference": off[runner]}
+        part["bytes"] = case.bytes(STORAGE_BYTES[case.storage or "f32"])
     watch.lap("end")
-    result["took_s"] = watch.seconds
-    result["peak_resident_bytes"] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return result
+    part["took_s"] = watch.seconds
+    part["peak_resident_bytes"] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return part

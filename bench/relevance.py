@@ -33,10 +33,11 @@ def main():
     limit_threads("relevance", args.threads)  # before numpy and the runtimes are loaded
     import torch
     from cases import relevance
-    from measure import describe, measure_case
+    from measure import describe, read_case
+    from readings import result_of
     torch.manual_seed(1)
     case = relevance(args.size, args.batch, args.grid, args.query)
-    result = measure_case("relevance", case, args.runners.split(","), args)
+    result = result_of([read_case("relevance", case, args.runners.split(","), args)])
     print(json.dumps({"about": describe(args), **result, "speed": ratio(result),
                       "speed_of_best": ratio(result, "best_ms")}, indent=1))
     return 0 if "clfusion" in result["runners"] else 1

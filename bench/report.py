@@ -26,8 +26,12 @@ def merge(parts):
         for result in part["results"]:
             results.pop(result["case"], None)
             results[result["case"]] = result
-    run = {"about": about, "results": list(results.values())}
-    return run | {"summary": summarise(run["results"])}
+    return run_of(about, list(results.values()))
+
+
+def run_of(about, results):
+    """What compare.py writes: the results and their summary."""
+    return {"about": about, "results": results, "summary": summarise(results)}
 
 
 def failure(case, in_suite, reason):
@@ -161,7 +165,8 @@ def about_lines(about):
             f"{about['system']}; {ours.get('platform', 'OpenCL')} {ours.get('driver', '')}, {ours.get('device', '')}. "
             f"{', '.join(versions)}, Python {about['python']}; clfusion {ours.get('version', '')} at "
             f"{about.get('commit', 'an unknown commit')}, weights in {about['weights']}. {about['date']}, "
-            f"{about['rounds']} rounds of at least {about['calls']} calls. Times in milliseconds: median (best)."]
+            f"{about['rounds']} rounds of at least {about['calls']} calls, in {about.get('processes', 1)} processes a "
+            f"case. Times in milliseconds: median (best)."]
 
 
 def markdown(run):

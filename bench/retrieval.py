@@ -86,8 +86,9 @@ def memory_of(name, path):
 
 
 def measure(path, args):
-    from measure import describe, measure_case
-    result = measure_case("retrieval", case_of(load(path), args), RUNNERS, args)
+    from measure import describe, read_case
+    from readings import result_of
+    result = result_of([read_case("retrieval", case_of(load(path), args), RUNNERS, args)])
     for name, figures in result["runners"].items():
         figures["extra_bytes"] = memory_of(name, path)
     ours, torch = (result["runners"].get(name) for name in RUNNERS)
