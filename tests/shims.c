@@ -316,6 +316,12 @@ static cl_mem create_sub_buffer(cl_mem whole, cl_mem_flags flags, cl_buffer_crea
     return m;
 }
 
+static cl_int destructor_callback(cl_mem m, void(CL_CALLBACK *notify)(cl_mem, void *), void *user)
+{
+    FAIL("clSetMemObjectDestructorCallback", CL_OUT_OF_HOST_MEMORY);
+    return real->SetMemObjectDestructorCallback(m, notify, user);
+}
+
 static cl_int release_mem(cl_mem m)
 {
     count(&counts.buffers, -1);
@@ -593,6 +599,7 @@ bool clf_shims_install(void)
     table.ReleaseCommandQueue = release_queue;
     table.CreateBuffer = create_buffer;
     table.CreateSubBuffer = create_sub_buffer;
+    table.SetMemObjectDestructorCallback = destructor_callback;
     table.ReleaseMemObject = release_mem;
     table.GetMemObjectInfo = mem_info;
     table.CreateProgramWithSource = program_with_source;

@@ -1,6 +1,7 @@
 /* Device memory, counted. */
 #include <inttypes.h>
 
+#include "core/pages.h"
 #include "core/shape.h"
 #include "core/size.h"
 #include "core/text.h"
@@ -16,10 +17,78 @@ static void count_up(clf_context *ctx, uint64_t bytes)
         ;
 }
 
-clf_status clf_buffer_create(clf_context *ctx, uint64_t bytes, cl_mem *mem, clf_error *err)
+/* Kernels of a CPU device walk through large buffers page after page, so these lie in large pages: a mapping of their own
+ * that the driver uses as it is and that goes with the buffer.  docs/decisions.md, "large buffers". */
+static bool in_large_pages(const clf_context *ctx, uint64_t bytes)
+{
+    return bytes >= CLF_LARGE_PAGE && ctx->info.kind == CLF_DEVICE_CPU && ctx->info.unified_memory &&
+           !ctx->emulated_fma;
+}
+
+/* Behind the buffer's bytes, at the next multiple of its size. */
+typedef struct mapping {
+    void *pages;
+    size_t bytes;
+} mapping;
+
+static void CL_CALLBACK unmap(cl_mem mem, void *behind)
+{
+    const mapping m = *(const mapping *)behind;
+
+    (void)mem;
+    clf_pages_unmap(m.pages, m.bytes);
+}
+
+/* Some drivers name no code. */
+static clf_status created(clf_context *ctx, cl_mem mem, cl_int code, uint64_t bytes, clf_error *err)
+{
+    if (code == CL_SUCCESS && mem == NULL)
+        code = CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    CLF_CL(ctx, err, code, "clCreateBuffer of %" PRIu64 " bytes", bytes);
+    return CLF_OK;
+}
+
+static clf_status create_in_large_pages(clf_context *ctx, size_t bytes, cl_mem *mem, clf_error *err)
+{
+    const size_t place = bytes + (sizeof(mapping) - bytes % sizeof(mapping)) % sizeof(mapping);
+    const mapping m = { clf_pages_map(place + sizeof m), place + sizeof m };
+    mapping *behind;
+    cl_mem made;
+    cl_int code = CL_SUCCESS;
+    clf_status status;
+
+    if (m.pages == NULL)
+        return CLF_FAIL(err, CLF_OUT_OF_DEVICE_MEMORY, "buffer: no memory for %zu bytes", bytes);
+    behind = (mapping *)((char *)m.pages + place);
+    *behind = m;
+    made = clf_cl()->CreateBuffer(ctx->cl, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR, bytes, m.pages, &code);
+    status = created(ctx, made, code, bytes, err);
+    if (status != CLF_OK) {
+        clf_pages_unmap(m.pages, m.bytes);
+        return status;
+    }
+    code = clf_cl()->SetMemObjectDestructorCallback(made, unmap, behind);
+    if (code != CL_SUCCESS) {
+        clf_cl()->ReleaseMemObject(made);
+        clf_pages_unmap(m.pages, m.bytes);
+        return clf_cl_fail(ctx, err, __FILE__, __LINE__, code, "clSetMemObjectDestructorCallback");
+    }
+    *mem = made;
+    return CLF_OK;
+}
+
+static clf_status create_plain(clf_context *ctx, size_t bytes, cl_mem *mem, clf_error *err)
 {
     cl_int code = CL_SUCCESS;
+    const cl_mem made = clf_cl()->CreateBuffer(ctx->cl, CL_MEM_READ_WRITE, bytes, NULL, &code);
 
+    CLF_TRY(created(ctx, made, code, bytes, err));
+    *mem = made;
+    return CLF_OK;
+}
+
+clf_status clf_buffer_create(clf_context *ctx, uint64_t bytes, cl_mem *mem, clf_error *err)
+{
     *mem = NULL;
     if (atomic_load(&ctx->lost))
         return CLF_FAIL(err, CLF_DEVICE_LOST, "buffer: the device was lost earlier; destroy the context");
@@ -29,12 +98,10 @@ clf_status clf_buffer_create(clf_context *ctx, uint64_t bytes, cl_mem *mem, clf_
                         ctx->info.allocation_bytes, ctx->info.name);
     if (!clf_context_has_device(ctx))
         return CLF_OK;
-    *mem = clf_cl()->CreateBuffer(ctx->cl, CL_MEM_READ_WRITE, (size_t)CLF_MAX(bytes, 1), NULL, &code);
-    if (code != CL_SUCCESS || *mem == NULL) {
-        *mem = NULL;
-        return clf_cl_fail(ctx, err, __FILE__, __LINE__, code == CL_SUCCESS ? CL_MEM_OBJECT_ALLOCATION_FAILURE : code,
-                           "clCreateBuffer of %" PRIu64 " bytes", bytes);
-    }
+    if (in_large_pages(ctx, bytes))
+        CLF_TRY(create_in_large_pages(ctx, (size_t)bytes, mem, err));
+    else
+        CLF_TRY(create_plain(ctx, (size_t)CLF_MAX(bytes, 1), mem, err));
     count_up(ctx, CLF_MAX(bytes, 1));
     return CLF_OK;
 }

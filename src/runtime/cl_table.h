@@ -14,6 +14,7 @@
     X(CreateContext) X(RetainContext) X(ReleaseContext) X(GetContextInfo)                     \
     X(CreateCommandQueue) X(RetainCommandQueue) X(ReleaseCommandQueue) X(GetCommandQueueInfo) \
     X(CreateBuffer) X(CreateSubBuffer) X(ReleaseMemObject) X(GetMemObjectInfo)                \
+    X(SetMemObjectDestructorCallback)                                                         \
     X(CreateProgramWithSource) X(CreateProgramWithBinary) X(BuildProgram) X(ReleaseProgram)   \
     X(GetProgramInfo) X(GetProgramBuildInfo)                                                  \
     X(CreateKernel) X(ReleaseKernel) X(SetKernelArg) X(GetKernelWorkGroupInfo)                \
