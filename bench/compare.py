@@ -36,7 +36,7 @@ def arguments():
     p.add_argument("--runners", default=RUNNERS)
     p.add_argument("--processes", type=int, default=3, help="of each case, which share the rounds")
     p.add_argument("--here", type=Path, help=argparse.SUPPRESS)  # one case in this process, into this file
-    p.add_argument("--json", type=Path, help="write everything measured to this file, after every case")
+    p.add_argument("--json", type=Path, help="write everything measured to this file, after every process")
     p.add_argument("--markdown", type=Path, help="write the table and what stands below it to this file, too")
     p.add_argument("--plot", type=Path, help="draw the speeds into this .svg or .png")
     p.add_argument("--document", type=Path, help="put the table between the marks of this Markdown file")
@@ -77,7 +77,7 @@ def read_here(name, args):
 
 
 def read_apart(name, rounds, args):
-    """One case in a process of its own; a text where that failed."""
+    """One case in a process of its own; a text where that failed, if only at its end: the case then has no figures."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "case.json"
         command = [sys.executable, __file__, name, "--here", str(path), "--rounds", str(rounds)]
@@ -108,13 +108,14 @@ def measure(names, args):
     """All cases, one after the other, as often as they have processes: the run."""
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-    about, parts = {}, {}
-    for rounds in rounds_of(args):
+    about, parts, done = {}, {}, 0
+    for i, rounds in enumerate(rounds_of(args)):
+        done += rounds
         for name in names:
             begin = time.monotonic()
             read = read_apart(name, rounds, args)
             if isinstance(read, dict):
-                about |= read["about"] | {"rounds": args.rounds, "processes": len(rounds_of(args))}
+                about |= read["about"] | {"rounds": done, "processes": i + 1}  # of the first cases, when it is stopped
                 read = read["part"]
                 print(report.progress(read, time.monotonic() - begin), file=sys.stderr, flush=True)
             parts.setdefault(name, []).append(read)

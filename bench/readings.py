@@ -1,7 +1,7 @@
 """Figures of a case from what its processes have read: medians, best times, and shares of the best peak.
 
-Where memory lies moves all calls of a process by 1 to 3 %, and an hour has busy minutes; so a case has several processes,
-apart in time, and each runner's calls are taken together, as if one process had made them.
+Where memory lies moves all calls of a process by 1 to 4 %, and an hour has busy minutes; so a case has several processes,
+apart in time, and each runner's calls are taken together.  In one process all runners make the same number of them.
 """
 import statistics
 

@@ -161,12 +161,14 @@ def about_lines(about):
         return []
     ours = about.get("clfusion", {})
     versions = [f"{TITLES[name]} {about[name]}" for name in ("torch", "onnxruntime", "openvino") if name in about]
+    count = about.get("processes", 1)
+    processes = f"in {count} processes" if count > 1 else "in one process"
     return [f"{about['processor']}, {about['threads']} of {about['cores']} cores, {about['memory']}; "
             f"{about['system']}; {ours.get('platform', 'OpenCL')} {ours.get('driver', '')}, {ours.get('device', '')}. "
             f"{', '.join(versions)}, Python {about['python']}; clfusion {ours.get('version', '')} at "
             f"{about.get('commit', 'an unknown commit')}, weights in {about['weights']}. {about['date']}, "
-            f"{about['rounds']} rounds of at least {about['calls']} calls, in {about.get('processes', 1)} processes a "
-            f"case. Times in milliseconds: median (best)."]
+            f"{about['rounds']} rounds of at least {about['calls']} calls, {processes} a case. "
+            f"Times in milliseconds: median (best)."]
 
 
 def markdown(run):

@@ -5,18 +5,12 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-#define SMALL_PAGE ((size_t)64 << 10) /* a multiple of every system's */
+#define SMALL_PAGE ((size_t)64 << 10) /* a multiple of those of x86-64 and AArch64: 4, 16 or 64 KB */
 
 /* Not of a large page: what is behind the last whole one stays in small ones. */
 static size_t length_of(size_t bytes)
 {
     return (bytes + SMALL_PAGE - 1) / SMALL_PAGE * SMALL_PAGE;
-}
-
-static void unmap(char *at, size_t bytes)
-{
-    if (bytes > 0)
-        (void)munmap(at, bytes);
 }
 
 void *clf_pages_map(size_t bytes)
@@ -32,8 +26,9 @@ void *clf_pages_map(size_t bytes)
         return NULL;
     before = (CLF_LARGE_PAGE - (uintptr_t)all % CLF_LARGE_PAGE) % CLF_LARGE_PAGE;
     pages = all + before;
-    unmap(all, before);
-    unmap(pages + length, CLF_LARGE_PAGE - before);
+    if (before > 0)
+        (void)munmap(all, before);
+    (void)munmap(pages + length, CLF_LARGE_PAGE - before);
 #ifdef MADV_HUGEPAGE
     (void)madvise(pages, length, MADV_HUGEPAGE); /* advice: a system without such pages refuses */
 #endif
@@ -43,5 +38,5 @@ void *clf_pages_map(size_t bytes)
 void clf_pages_unmap(void *pages, size_t bytes)
 {
     if (pages != NULL)
-        unmap(pages, length_of(bytes));
+        (void)munmap(pages, length_of(bytes));
 }

@@ -17,19 +17,34 @@ static void count_up(clf_context *ctx, uint64_t bytes)
         ;
 }
 
-/* Kernels of a CPU device walk through large buffers page after page, so these lie in large pages: a mapping of their own
- * that the driver uses as it is and that goes with the buffer.  docs/decisions.md, "large buffers". */
-static bool in_large_pages(const clf_context *ctx, uint64_t bytes)
+static clf_status create(clf_context *ctx, cl_mem_flags flags, size_t bytes, void *host, cl_mem *mem, clf_error *err)
 {
-    return bytes >= CLF_LARGE_PAGE && ctx->info.kind == CLF_DEVICE_CPU && ctx->info.unified_memory &&
-           !ctx->emulated_fma;
+    cl_int code = CL_SUCCESS;
+
+    *mem = clf_cl()->CreateBuffer(ctx->cl, flags, bytes, host, &code);
+    if (code == CL_SUCCESS && *mem == NULL) /* some drivers name no code */
+        code = CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    if (code == CL_SUCCESS)
+        return CLF_OK;
+    *mem = NULL;
+    return clf_cl_fail(ctx, err, __FILE__, __LINE__, code, "clCreateBuffer of %zu bytes", bytes);
 }
 
-/* Behind the buffer's bytes, at the next multiple of its size. */
+/* Kernels of a CPU device walk through large buffers page after page, so these lie in large pages: a mapping of their own
+ * that the driver uses as it is and that goes with the buffer.  docs/decisions.md, "large buffers".  llvmpipe, which is
+ * for tests, is left as it is. */
+static bool in_large_pages(const clf_context *ctx, uint64_t bytes)
+{
+    return bytes >= CLF_LARGE_PAGE && bytes <= SIZE_MAX / 2 && ctx->info.kind == CLF_DEVICE_CPU &&
+           ctx->info.unified_memory && !ctx->emulated_fma;
+}
+
 typedef struct mapping {
     void *pages;
     size_t bytes;
 } mapping;
+
+#define BEHIND 256 /* bytes, at least, from the buffer's last to its mapping's description */
 
 static void CL_CALLBACK unmap(cl_mem mem, void *behind)
 {
@@ -39,52 +54,36 @@ static void CL_CALLBACK unmap(cl_mem mem, void *behind)
     clf_pages_unmap(m.pages, m.bytes);
 }
 
-/* Some drivers name no code. */
-static clf_status created(clf_context *ctx, cl_mem mem, cl_int code, uint64_t bytes, clf_error *err)
+/* From here on the pages go with the buffer; after an error there is no buffer. */
+static clf_status tie(clf_context *ctx, cl_mem *mem, mapping *behind, clf_error *err)
 {
-    if (code == CL_SUCCESS && mem == NULL)
-        code = CL_MEM_OBJECT_ALLOCATION_FAILURE;
-    CLF_CL(ctx, err, code, "clCreateBuffer of %" PRIu64 " bytes", bytes);
-    return CLF_OK;
+    const cl_int code = clf_cl()->SetMemObjectDestructorCallback(*mem, unmap, behind);
+
+    if (code == CL_SUCCESS)
+        return CLF_OK;
+    clf_cl()->ReleaseMemObject(*mem);
+    *mem = NULL;
+    return clf_cl_fail(ctx, err, __FILE__, __LINE__, code, "clSetMemObjectDestructorCallback");
 }
 
 static clf_status create_in_large_pages(clf_context *ctx, size_t bytes, cl_mem *mem, clf_error *err)
 {
-    const size_t place = bytes + (sizeof(mapping) - bytes % sizeof(mapping)) % sizeof(mapping);
+    const size_t place = (bytes / BEHIND + 2) * BEHIND;
     const mapping m = { clf_pages_map(place + sizeof m), place + sizeof m };
-    mapping *behind;
-    cl_mem made;
-    cl_int code = CL_SUCCESS;
     clf_status status;
 
     if (m.pages == NULL)
         return CLF_FAIL(err, CLF_OUT_OF_DEVICE_MEMORY, "buffer: no memory for %zu bytes", bytes);
-    behind = (mapping *)((char *)m.pages + place);
-    *behind = m;
-    made = clf_cl()->CreateBuffer(ctx->cl, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR, bytes, m.pages, &code);
-    status = created(ctx, made, code, bytes, err);
-    if (status != CLF_OK) {
-        clf_pages_unmap(m.pages, m.bytes);
-        return status;
-    }
-    code = clf_cl()->SetMemObjectDestructorCallback(made, unmap, behind);
-    if (code != CL_SUCCESS) {
-        clf_cl()->ReleaseMemObject(made);
-        clf_pages_unmap(m.pages, m.bytes);
-        return clf_cl_fail(ctx, err, __FILE__, __LINE__, code, "clSetMemObjectDestructorCallback");
-    }
-    *mem = made;
-    return CLF_OK;
-}
+    status = create(ctx, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR, bytes, m.pages, mem, err);
+    if (status == CLF_OK) {
+        mapping *behind = (mapping *)((char *)m.pages + place);
 
-static clf_status create_plain(clf_context *ctx, size_t bytes, cl_mem *mem, clf_error *err)
-{
-    cl_int code = CL_SUCCESS;
-    const cl_mem made = clf_cl()->CreateBuffer(ctx->cl, CL_MEM_READ_WRITE, bytes, NULL, &code);
-
-    CLF_TRY(created(ctx, made, code, bytes, err));
-    *mem = made;
-    return CLF_OK;
+        *behind = m;
+        status = tie(ctx, mem, behind, err);
+    }
+    if (status != CLF_OK)
+        clf_pages_unmap(m.pages, m.bytes);
+    return status;
 }
 
 clf_status clf_buffer_create(clf_context *ctx, uint64_t bytes, cl_mem *mem, clf_error *err)
@@ -101,7 +100,7 @@ clf_status clf_buffer_create(clf_context *ctx, uint64_t bytes, cl_mem *mem, clf_
     if (in_large_pages(ctx, bytes))
         CLF_TRY(create_in_large_pages(ctx, (size_t)bytes, mem, err));
     else
-        CLF_TRY(create_plain(ctx, (size_t)CLF_MAX(bytes, 1), mem, err));
+        CLF_TRY(create(ctx, CL_MEM_READ_WRITE, (size_t)CLF_MAX(bytes, 1), NULL, mem, err));
     count_up(ctx, CLF_MAX(bytes, 1));
     return CLF_OK;
 }
@@ -123,17 +122,11 @@ clf_status clf_buffer_wrap(clf_context *ctx, const void *host, clf_tensor *t, cl
 {
     const size_t before = (uintptr_t)host % WRAP_ALIGN;
     const uint64_t bytes = before + (uint64_t)clf_element_count(*t) * clf_dtype_bytes(t->dtype);
-    cl_int code = CL_SUCCESS;
 
     /* The table wants a pointer to change; the flags say that nobody does. */
-    t->mem = clf_cl()->CreateBuffer(ctx->cl, CL_MEM_READ_ONLY | CL_MEM_USE_HOST_PTR, (size_t)bytes,
-                                    (void *)((uintptr_t)host - before), &code);
+    CLF_TRY(create(ctx, CL_MEM_READ_ONLY | CL_MEM_USE_HOST_PTR, (size_t)bytes, (void *)((uintptr_t)host - before),
+                   &t->mem, err));
     t->offset = before;
-    if (code != CL_SUCCESS || t->mem == NULL) {
-        t->mem = NULL;
-        return clf_cl_fail(ctx, err, __FILE__, __LINE__, code == CL_SUCCESS ? CL_MEM_OBJECT_ALLOCATION_FAILURE : code,
-                           "clCreateBuffer around %" PRIu64 " bytes", bytes);
-    }
     return CLF_OK;
 }
 
