@@ -8,22 +8,30 @@
  * whole cache lines of a token before the next token's, and four sums that do not wait for each other.  The same
  * columns of the next cell are fetched beside each token's.
  *
- * `streamed`: y goes past the caches, and x comes from beyond them.  Then what is read of f32 in one stretch is longer:
- * CLF_STRETCH vectors, and where that is 1 KB the processor's own prefetchers are better than hints; or with CLF_TOKENS,
- * whole tokens.  pocl 3.1 gains 7 % from the second and nothing from the first, Intel's CPU runtime (2026.22) 15 to 20 %
- * from the first and nothing from the second.
+ * `streamed`: y goes past the caches, and x comes from beyond them.  Then of cells that differ f32 is read in longer
+ * stretches, of CLF_STRETCH vectors: where that is 1 KB the processor's own prefetchers are better than hints.
  *
+ * CLF_CELL_ROWS, CLF_CELL_COLUMNS  sides of all cells, where they are equal and small, or 0.  Then a vector's tokens are
+ *            read in one straight line, without hints, and so many reads are under way that nothing else is needed.
  * CLF_ITEMS  items of a group: a constant, because Intel's CPU runtime (2026.22) reads vectors out of order where it
  *            does not know their distance, which took a fifth longer. */
 
+#if CLF_CELL_ROWS
+#define CLF_POOL_UNROLL _Pragma("unroll")
+#define CLF_POOL_HINTS false
+#else
+#define CLF_POOL_UNROLL
+#define CLF_POOL_HINTS true
+#endif
+
 /* The tokens of a cell one after the other; `at` is the element at column 0 of each. */
 #define CLF_POOL_EACH_TOKEN                                                                                            \
-    for (ulong m = top; m < bottom; m++)                                                                               \
-        for (ulong n = left, at = from + (m * W + left) * xt; n < right; n++, at += xt)
+    CLF_POOL_UNROLL for (ulong m = 0; m < height; m++)                                                                 \
+        CLF_POOL_UNROLL for (ulong n = 0, at = from + m * W * xt; n < width; n++, at += xt)
 
 /* Vectors of x in a cache line, and whether n of them want hints. */
 #define CLF_POOL_LINE (64 / (CLF_VEC * (uint)sizeof(*x)))
-#define CLF_POOL_FETCHES(n) ((n) * CLF_VEC * sizeof(*x) < 1024)
+#define CLF_POOL_FETCHES(n) (CLF_POOL_HINTS && (n) * CLF_VEC * sizeof(*x) < 1024)
 
 /* n vectors side by side, as long as there are so many. */
 #define CLF_POOL_WALK(n, store)                                                                                        \
@@ -44,50 +52,16 @@
 #define CLF_POOL_STORE(c, v) CLF_STOREV(CLF_Y)(y, to + (c), v)
 #define CLF_POOL_STORE_PAST(c, v) CLF_STORE_PAST(v, (global clf_fv *)(y + to + (c)))
 
-/* floor(i a / b) and ceil(i a / b). */
+/* First of the cell's tokens of a side, and how many it has: floor(i a / b) .. ceil((i + 1) a / b) - 1. */
 static ulong clf_pool_first(ulong i, ulong a, ulong b)
 {
     return i * a / b;
 }
 
-static ulong clf_pool_end(ulong i, ulong a, ulong b)
+static ulong clf_pool_side(ulong i, ulong a, ulong b)
 {
-    return (i * a + b - 1) / b;
+    return ((i + 1) * a + b - 1) / b - clf_pool_first(i, a, b);
 }
-
-#if CLF_TOKENS
-/* Sums of 4 fours vectors of a cell, CLF_POOL_SUMS at most, which the first cache holds.  The token behind each is
- * fetched beside it; the last one is added on the way past the caches.  x: the first token's columns, y: the mean's. */
-#define CLF_POOL_SUMS 64
-#define CLF_POOL_EACH_VECTOR                                                                                           \
-    for (ulong i = 0; i < 4 * fours; i += 4)                                                                           \
-        _Pragma("unroll") for (ulong k = i; k < i + 4; k++)
-
-static inline void clf_pool_tokens(global const CLF_TYPE(CLF_X) *x, ulong xt, ulong pitch, ulong height, ulong width,
-                                   float count, ulong fours, global CLF_TYPE(CLF_Y) *y)
-{
-    global const CLF_TYPE(CLF_X) *last = x + (height - 1) * pitch + (width - 1) * xt;
-    clf_fv sum[CLF_POOL_SUMS];
-
-    CLF_POOL_EACH_VECTOR
-        sum[k] = (clf_fv)(0.0f);
-    for (ulong m = 0; m < height; m++) {
-        global const CLF_TYPE(CLF_X) *at = x + m * pitch;
-
-        for (ulong n = m + 1 < height ? 0 : 1; n < width; n++, at += xt)
-            CLF_POOL_EACH_VECTOR
-            {
-                sum[k] += CLF_LOADV(CLF_X)(at, k * CLF_VEC);
-                CLF_FETCH(at + xt + k * CLF_VEC);
-            }
-    }
-    CLF_POOL_EACH_VECTOR
-    {
-        CLF_STORE_PAST((sum[k] + CLF_LOADV(CLF_X)(last, k * CLF_VEC)) / count, (global clf_fv *)(y + k * CLF_VEC));
-        CLF_FETCH(last + xt + k * CLF_VEC);
-    }
-}
-#endif
 
 CLF_GROUP_OF(CLF_ITEMS) kernel void clf_pool_cells(global const CLF_TYPE(CLF_X) *x, ulong x0, ulong xb, ulong xt,
                                                    ulong H, ulong W, ulong h, ulong w, ulong rows, ulong columns,
@@ -100,28 +74,24 @@ CLF_GROUP_OF(CLF_ITEMS) kernel void clf_pool_cells(global const CLF_TYPE(CLF_X) 
 
     for (ulong r = first; r < last; r++) {
         const ulong b = r / (h * w), cell = r % (h * w), i = cell / w, j = cell % w;
-        const ulong top = clf_pool_first(i, H, h), bottom = clf_pool_end(i + 1, H, h);
-        const ulong left = clf_pool_first(j, W, w), right = clf_pool_end(j + 1, W, w);
-        const float count = (float)((bottom - top) * (right - left));
-        const ulong from = x0 + b * xb, to = y0 + b * yb + cell * yt;
-        const ulong ahead = (right - left) * xt;
+#if CLF_CELL_ROWS
+        const ulong top = i * CLF_CELL_ROWS, left = j * CLF_CELL_COLUMNS;
+        const ulong height = CLF_CELL_ROWS, width = CLF_CELL_COLUMNS;
+#else
+        const ulong top = clf_pool_first(i, H, h), left = clf_pool_first(j, W, w);
+        const ulong height = clf_pool_side(i, H, h), width = clf_pool_side(j, W, w);
+#endif
+        const ulong from = x0 + b * xb + (top * W + left) * xt, to = y0 + b * yb + cell * yt, ahead = width * xt;
+        const float count = (float)(height * width);
         const bool past = streamed && CLF_PAST((global clf_fv *)(y + to));
         ulong c = begin + get_local_id(0) * CLF_VEC;
 
         /* Loops of their own: Intel's CPU runtime (2026.22) makes one plain store of two that differ in this alone. */
         if (past) {
-#if CLF_TOKENS
-            for (ulong fours; c + 3 * step < whole; c += 4 * fours * step) {
-                fours = min((whole - c) / (4 * step), (ulong)CLF_POOL_SUMS / 4);
-                clf_pool_tokens(x + from + (top * W + left) * xt + c, xt, W * xt, bottom - top, right - left, count,
-                                fours, y + to + c);
-            }
-#else
-#if CLF_STRETCH > 4
+#if CLF_STRETCH > 4 && !CLF_CELL_ROWS
             CLF_POOL_WALK(CLF_STRETCH, CLF_POOL_STORE_PAST)
 #endif
             CLF_POOL_WALK(4, CLF_POOL_STORE_PAST)
-#endif
         } else {
             CLF_POOL_WALK(4, CLF_POOL_STORE)
         }

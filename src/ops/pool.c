@@ -20,6 +20,9 @@
 #define SPAN_TILE 1024
 #define ITEMS 64
 
+/* Tokens of a cell that its kernel has in one straight line at most. */
+#define TOKENS 16
+
 static clf_status check_grid(const char *name, clf_grid grid, clf_error *err)
 {
     CLF_REQUIRE(err, grid.rows >= 1 && grid.columns >= 1 && grid.rows <= INT32_MAX && grid.columns <= INT32_MAX,
@@ -95,16 +98,23 @@ static clf_sweep cut(const clf_stream *s, clf_tensor x, clf_grid from, clf_grid 
     return w;
 }
 
-/* The faster way to read f32 that no cache holds depends on the runtime. */
-static clf_options options_of(const clf_stream *s, clf_tensor x, clf_tensor y, uint64_t items)
+/* Sides of every cell, where they are equal and few enough tokens to unroll; 0 x 0 elsewhere. */
+static clf_grid cell_of(clf_grid from, clf_grid to)
 {
-    const clf_context *ctx = clf_stream_context(s);
-    const bool tokens = x.dtype == CLF_F32 && ctx->pocl && items == 1;
+    const clf_grid cell = { from.rows / to.rows, from.columns / to.columns };
+    const bool equal = from.rows % to.rows == 0 && from.columns % to.columns == 0;
+
+    return equal && cell.rows <= TOKENS && cell.columns <= TOKENS / cell.rows ? cell : (clf_grid){ 0 };
+}
+
+static clf_options options_of(const clf_stream *s, clf_tensor x, clf_grid cell, clf_tensor y, uint64_t items)
+{
     clf_options options = clf_options_types("CLF_X", x.dtype, "CLF_Y", y.dtype, NULL);
     const size_t length = strlen(options.text);
 
-    clf_format(options.text + length, sizeof options.text - length, " -DCLF_ITEMS=%d -DCLF_TOKENS=%d -DCLF_STRETCH=%d",
-               (int)items, tokens, x.dtype == CLF_F32 ? (int)ctx->vector_width : 4);
+    clf_format(options.text + length, sizeof options.text - length,
+               " -DCLF_ITEMS=%d -DCLF_STRETCH=%d -DCLF_CELL_ROWS=%d -DCLF_CELL_COLUMNS=%d", (int)items,
+               x.dtype == CLF_F32 ? (int)clf_stream_context(s)->vector_width : 4, (int)cell.rows, (int)cell.columns);
     return options;
 }
 
@@ -116,7 +126,7 @@ void clf_pool(clf_stream *s, clf_tensor x, clf_grid from, clf_grid to, clf_tenso
         return;
 
     const clf_sweep w = cut(s, x, from, to, y);
-    const clf_options options = options_of(s, x, y, w.items);
+    const clf_options options = options_of(s, x, cell_of(from, to), y, w.items);
     const clf_kernel kernel = {
         .program = CLF_OP,
         .entry = "clf_pool_cells",

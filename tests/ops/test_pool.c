@@ -89,15 +89,16 @@ static void a_picture_gives_the_same_bits_in_every_batch(void **state)
 }
 
 /* Past the caches, where the device can: whole stretches, what is left of them, single vectors, single columns. */
-static void streamed(clf_test *t, clf_dtype dtype)
+static void streamed(clf_test *t, clf_dtype dtype, clf_grid to)
 {
     clf_device_info *device = (clf_device_info *)(uintptr_t)clf_context_device(t->ctx);
     const uint64_t was = device->cache_bytes;
-    const clf_grid from = { 5, 6 }, to = { 2, 4 };
+    const clf_grid from = { 5, 6 };
+    const int64_t cells = to.rows * to.columns;
     const clf_tensor x = clf_slice(t->stream, clf_test_normal(t, dtype, CLF_DIMS(2, 30, 1440)), 2, 0, 1436);
-    const clf_tensor whole = clf_test_integers(t, CLF_F32, CLF_DIMS(2, 8, 1440), 100);
+    const clf_tensor whole = clf_test_integers(t, CLF_F32, CLF_DIMS(2, cells, 1440), 100);
     const clf_tensor y = clf_slice(t->stream, whole, 2, 0, 1436);
-    const clf_tensor plain = clf_test_empty(t, CLF_F32, CLF_DIMS(2, 8, 1436));
+    const clf_tensor plain = clf_test_empty(t, CLF_F32, CLF_DIMS(2, cells, 1436));
     const clf_expected e = clf_ref_pool(t, x, from, to, y);
 
     device->cache_bytes = UINT64_MAX;
@@ -113,8 +114,12 @@ static void streamed(clf_test *t, clf_dtype dtype)
 
 static void past_the_caches_go_the_same_bits(void **state)
 {
-    streamed(*state, CLF_F32);
-    streamed(*state, CLF_F16);
+    const clf_grid grids[] = { { 2, 4 }, { 5, 2 }, { 1, 2 }, { 1, 1 } }; /* cells differ, 3, 15 and 30 tokens */
+
+    for (size_t g = 0; g < CLF_COUNT(grids); g++) {
+        streamed(*state, CLF_F32, grids[g]);
+        streamed(*state, CLF_F16, grids[g]);
+    }
 }
 
 /* The last column of the last token, and of the first. */
