@@ -22,6 +22,7 @@
  * the epilogue's operands, never on M, MR, batch, block or the place of the row.
  *
  * CLF_PANEL_BATCH  the most tiles of an item
+ * CLF_ACTIVATION   a code CLF_ACT_...
  *
  * y and the residual have type CLF_Y and are placed by clf_rows; nothing outside their logical rows and columns is
  * touched.  y may be the residual. */
@@ -56,9 +57,8 @@ static inline void clf_panel_store_row(const clf_fv *v, uint columns, uint has_r
     }
 }
 
-/* The epilogue of a tile, `rows` by `columns` of which exist; tile is [MR][NR].  A loop over rows from private memory, not
- * code on the registers: unrolled over 2·MR vectors it would be longer than the product and compile for seconds. */
-static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, uint columns, global const float *bias, uint act,
+/* The epilogue of a tile, `rows` by `columns` of which exist; tile is [MR][NR]. */
+static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, uint columns, global const float *bias,
                              uint has_residual, float scale, uint past, global const CLF_TYPE(CLF_Y) *r, clf_rows R,
                              global CLF_TYPE(CLF_Y) *y, clf_rows Y)
 {
@@ -70,7 +70,7 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
             tile[2 * i + 1] += b1;
         }
     }
-    clf_act(act, tile, 2 * rows);
+    clf_act(CLF_ACTIVATION, tile, 2 * rows);
     for (uint i = 0; i < rows; i++)
         clf_panel_store_row(tile + 2 * i, columns, has_residual, scale, past, r, clf_row(R, (ulong)row + i) + n, y,
                             clf_row(Y, (ulong)row + i) + n);
@@ -79,7 +79,7 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
 #define CLF_PANEL_ARGUMENTS                                                                                            \
     global const float *x, clf_rows X, global const CLF_TYPE(CLF_W) *w, ulong w_at, uint M, uint N, uint K,            \
         uint groups_up, ulong x_step, ulong y_step, uint height, uint across, uint batch, uint block, uint rows_ahead, \
-        global const float *bias, ulong bias_at, uint has_bias, uint act, uint has_residual, float scale, uint past,   \
+        global const float *bias, ulong bias_at, uint has_bias, uint has_residual, float scale, uint past,             \
         global const CLF_TYPE(CLF_Y) *r, clf_rows R, global CLF_TYPE(CLF_Y) *y, clf_rows Y
 
 /* The item's column of tiles and its first tile.  Not by ?:, which pocl 3.1 turns into a choice of dimension that it then
@@ -96,15 +96,31 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
     w += w_at + product * ((N + NR - 1) / NR * NR) * K;                                                                \
     bias += bias_at + product * N;
 
-/* A whole tile without an activation goes from the registers to y.  No bias is -0, which changes no sum: 0 would turn a
- * sum of -0. */
+/* A whole tile goes to y as soon as its sums are complete: from the registers or, with an activation, row by row from
+ * private memory, since its code on the registers would be longer than the product.  All tiles of an item at once would
+ * wait for memory.  No bias is -0, which changes no sum: 0 would turn a sum of -0. */
+#define CLF_PANEL_STORE_ROW(MR, i, v)                                                                                  \
+    clf_panel_store_row(v, NR, has_residual, scale, past, r, clf_row(R, (ulong)p * (MR) + i) + n, y,                   \
+                        clf_row(Y, (ulong)p * (MR) + i) + n);
+#if CLF_ACTIVATION == CLF_ACT_NONE
 #define CLF_PANEL_STORE(MR)                                                                                            \
     _Pragma("unroll") for (uint i = 0; i < (MR); i++)                                                                  \
     {                                                                                                                  \
         const clf_fv v[2] = { sum[2 * i] + b0, sum[2 * i + 1] + b1 };                                                  \
-        const ulong row = (ulong)p * (MR) + i;                                                                         \
-        clf_panel_store_row(v, NR, has_residual, scale, past, r, clf_row(R, row) + n, y, clf_row(Y, row) + n);         \
+        CLF_PANEL_STORE_ROW(MR, i, v)                                                                                  \
     }
+#else
+#define CLF_PANEL_STORE(MR)                                                                                            \
+    {                                                                                                                  \
+        clf_fv *row = tile[p - first];                                                                                 \
+        _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) row[i] = sum[i] + (i % 2 == 0 ? b0 : b1);                \
+        for (uint i = 0; i < (MR); i++, row += 2) {                                                                    \
+            clf_fv v[2] = { row[0], row[1] };                                                                          \
+            clf_act(CLF_ACTIVATION, v, 2);                                                                             \
+            CLF_PANEL_STORE_ROW(MR, i, v)                                                                              \
+        }                                                                                                              \
+    }
+#endif
 
 /* A step of k in a tile. */
 #define CLF_PANEL_STEP(MR)                                                                                             \
@@ -140,9 +156,9 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
         const bool one_block = M <= X.s1; /* of rows of x */                                                           \
         const uint sharers = across ? last - first : tiles, place = across ? 0 : first;                                \
         const uint bytes = rows_ahead ? 2 * (MR) * sizeof(*x) : (2 * NR * sizeof(*w) + sharers - 1) / sharers;         \
-        const uint plain = act == CLF_ACT_NONE && n + NR <= N ? M / (MR) : 0; /* tiles before it */                    \
-        const clf_fv b0 = plain && has_bias ? CLF_VLOAD(bias + n) : (clf_fv)(-0.0f);                                   \
-        const clf_fv b1 = plain && has_bias ? CLF_VLOAD(bias + n + CLF_VEC) : (clf_fv)(-0.0f);                         \
+        const uint whole = n + NR <= N ? M / (MR) : 0; /* tiles before it are */                                       \
+        const clf_fv b0 = whole && has_bias ? CLF_VLOAD(bias + n) : (clf_fv)(-0.0f);                                   \
+        const clf_fv b1 = whole && has_bias ? CLF_VLOAD(bias + n + CLF_VEC) : (clf_fv)(-0.0f);                         \
         clf_fv tile[CLF_PANEL_BATCH][2 * (MR)];                                                                        \
                                                                                                                        \
         w += (ulong)n * K;                                                                                             \
@@ -172,15 +188,15 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
                 }                                                                                                      \
                 if (k < end)                                                                                           \
                     CLF_PANEL_STEP(MR)                                                                                 \
-                if (end == K && p < plain)                                                                             \
+                if (end == K && p < whole)                                                                             \
                     CLF_PANEL_STORE(MR)                                                                                \
                 else                                                                                                   \
                     _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) tile[p - first][i] = sum[i];                 \
             }                                                                                                          \
         }                                                                                                              \
-        for (uint p = max(first, plain); p < last; p++)                                                                \
+        for (uint p = max(first, whole); p < last; p++)                                                                \
             clf_panel_finish(tile[p - first], p * (MR), min((uint)(MR), M - p * (MR)), n, min((uint)NR, N - n),        \
-                             has_bias ? bias : 0, act, has_residual, scale, past, r, R, y, Y);                         \
+                             has_bias ? bias : 0, has_residual, scale, past, r, R, y, Y);                         \
     }
 
 /* One row: bound by the weights' bytes.  Two panels of f32 side by side are as many streams from memory as the hardware
@@ -213,7 +229,7 @@ kernel void clf_panel_mr1(CLF_PANEL_ARGUMENTS)
     _Pragma("unroll") for (uint i = 0; i < 2 * SPAN; i++) tile[i] = sum[i];
     for (uint i = 0; i < SPAN && first + i <= last; i++) {
         const uint n = (first + i) * NR;
-        clf_panel_finish(tile + 2 * i, row, 1, n, min((uint)NR, N - n), has_bias ? bias : 0, act, has_residual, scale, past, r, R, y, Y);
+        clf_panel_finish(tile + 2 * i, row, 1, n, min((uint)NR, N - n), has_bias ? bias : 0, has_residual, scale, past, r, R, y, Y);
     }
 }
 
@@ -236,7 +252,7 @@ kernel void clf_panel_ref(CLF_PANEL_ARGUMENTS)
 
             for (uint k = 0; k < K; k++)
                 sum = CLF_FMA(x[clf_row(X, row) + k], CLF_LOAD(CLF_W)(w, (ulong)k * NR + j), sum);
-            sum = clf_act1(act, sum + (has_bias ? bias[n0 + j] : -0.0f));
+            sum = clf_act1(CLF_ACTIVATION, sum + (has_bias ? bias[n0 + j] : -0.0f));
             if (has_residual)
                 sum = CLF_FMA(scale, sum, CLF_LOAD(CLF_Y)(r, clf_row(R, row) + n0 + j));
             CLF_STORE(CLF_Y)(y, clf_row(Y, row) + n0 + j, sum);

@@ -304,8 +304,9 @@ static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, con
     const int64_t MR = tile_height(M);
     const launch_plan p = plan_of(s, x, MR, w);
     const uint64_t bytes = (uint64_t)clf_element_count(y) * clf_dtype_bytes(y.dtype);
-    clf_format(options.text, sizeof options.text, "-DCLF_W=%s -DCLF_Y=%s -DCLF_PANEL_BATCH=%u",
-               clf_dtype_name(w->storage), clf_dtype_name(y.dtype), (unsigned)most_tiles(ctx, false));
+    clf_format(options.text, sizeof options.text, "-DCLF_W=%s -DCLF_Y=%s -DCLF_ACTIVATION=%d -DCLF_PANEL_BATCH=%u",
+               clf_dtype_name(w->storage), clf_dtype_name(y.dtype), (int)o->activation,
+               (unsigned)most_tiles(ctx, false));
     const clf_kernel kernel = { .program = "panel",
                                 .entry = p.entry,
                                 .options = options.text,
@@ -318,9 +319,8 @@ static void panel_run(clf_stream *s, clf_tensor x, const clf_gemm_weight *w, con
                clf_arg_u32((uint32_t)p.groups[1]), clf_arg_u64(x_step), clf_arg_u64(y_step), clf_arg_u32((uint32_t)MR),
                clf_arg_u32(p.across), clf_arg_u32(p.batch), clf_arg_u32(p.block), clf_arg_u32(p.rows_ahead),
                clf_arg_memory(f->bias), clf_arg_u64(clf_first_element(f->bias)), clf_arg_u32(clf_present(f->bias)),
-               clf_arg_u32((uint32_t)o->activation), clf_arg_u32(clf_present(o->residual)),
-               clf_arg_f32(o->residual_scale), clf_arg_u32(clf_stores_past(s, y, CACHES_PAST * bytes)),
-               clf_arg_rows(o->residual), clf_arg_rows(y));
+               clf_arg_u32(clf_present(o->residual)), clf_arg_f32(o->residual_scale),
+               clf_arg_u32(clf_stores_past(s, y, CACHES_PAST * bytes)), clf_arg_rows(o->residual), clf_arg_rows(y));
 }
 
 const clf_gemm_provider clf_gemm_panel = {
