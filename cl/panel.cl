@@ -196,7 +196,7 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
         }                                                                                                              \
         for (uint p = max(first, whole); p < last; p++)                                                                \
             clf_panel_finish(tile[p - first], p * (MR), min((uint)(MR), M - p * (MR)), n, min((uint)NR, N - n),        \
-                             has_bias ? bias : 0, has_residual, scale, past, r, R, y, Y);                         \
+                             has_bias ? bias : 0, has_residual, scale, past, r, R, y, Y);                              \
     }
 
 /* One row: bound by the weights' bytes.  Two panels of f32 side by side are as many streams from memory as the hardware

@@ -5,14 +5,13 @@
  *
  * Group (g, k) takes columns g span, ... of cells k block, ...; its items take vectors of CLF_VEC columns by turns,
  * then the columns that fill no vector one by one.  On CPU devices a group has one item.  Four vectors side by side:
- * whole cache lines of a token before the next token's, and four sums that do not wait for each other.  The same
- * columns of the next cell are fetched beside each token's.
+ * whole cache lines of a token before the next token's, and four sums that do not wait for each other.
  *
- * `streamed`: y goes past the caches, and x comes from beyond them.  Then of cells that differ f32 is read in longer
- * stretches, of CLF_STRETCH vectors: where that is 1 KB the processor's own prefetchers are better than hints.
- *
- * CLF_CELL_ROWS, CLF_CELL_COLUMNS  sides of all cells, where they are equal and small, or 0.  Then a vector's tokens are
+ * CLF_CELL_ROWS, CLF_CELL_COLUMNS  sides of all cells, where they are equal and few enough tokens, or 0.  Then tokens are
  *            read in one straight line, without hints, and so many reads are under way that nothing else is needed.
+ *            Of other cells the same columns of the next one are fetched beside each token's.
+ * `streamed`: y goes past the caches, and x comes from beyond them.  Then f32 of those other cells is read in longer
+ *            stretches, of CLF_STRETCH vectors: where that is 1 KB the processor's own prefetchers are better than hints.
  * CLF_ITEMS  items of a group: a constant, because Intel's CPU runtime (2026.22) reads vectors out of order where it
  *            does not know their distance, which took a fifth longer. */
 
