@@ -181,7 +181,7 @@ static inline float clf_few_softmax(bool partial, uint count, const clf_fv *bias
     for (uint b = 0; b < blocks; b++)
         s[b] = clf_few_exp2(s[b] - base);
     for (uint j = 0; j < count; j++)
-        sum += ((const float *)s)[j];
+        sum = CLF_FMA(((const float *)s)[j], 1.0f, sum); /* Intel's compiler takes a chain of scalar additions apart */
     *total = sum;
     return factor.s0;
 }

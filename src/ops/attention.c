@@ -332,14 +332,13 @@ static int64_t row_vectors(const clf_context *ctx, int64_t rows, int64_t heads)
 }
 
 /* Rows that the kernel for a few of them takes, 1, 2, 4 or 8; 0: not that kernel, which makes neither weights nor means.
- * With pocl alone: on Intel's CPU runtime some sums differ in the last bit from those of the other kernel (2026-11), and
- * its loops are long for llvmpipe. */
+ * Its loops are long for llvmpipe. */
 static int64_t few_rows(const clf_stream *s, sizes n, const clf_attention_options *o)
 {
     const clf_context *ctx = clf_stream_context(s);
     const int64_t rows = n.H / n.Hk * n.Q;
 
-    if (clf_op_kernels(s) != CLF_KERNELS_SIMD || !ctx->pocl || rows > MOST_FEW ||
+    if (clf_op_kernels(s) != CLF_KERNELS_SIMD || ctx->emulated_fma || rows > MOST_FEW ||
         CLF_MIN(n.D, n.E) < (int64_t)ctx->vector_width || clf_present(o->weights) || o->unseen != CLF_UNSEEN_ZERO)
         return 0;
     return rows <= 2 ? rows : rows <= 4 ? 4 : MOST_FEW;
