@@ -7,8 +7,8 @@
  * then the columns that fill no vector one by one.  On CPU devices a group has one item.  Four vectors side by side:
  * whole cache lines of a token before the next token's, and four sums that do not wait for each other.
  *
- * CLF_CELL_ROWS, CLF_CELL_COLUMNS  sides of all cells, where they are equal and few enough tokens, or 0.  Then tokens are
- *            read in one straight line, without hints, and so many reads are under way that nothing else is needed.
+ * CLF_CELL_ROWS, CLF_CELL_COLUMNS  sides of all cells, 2 or more, where they are equal and few enough tokens, or 0.  Then
+ *            tokens are read in one straight line, without hints, and so many reads are under way that no more is needed.
  *            Of other cells the same columns of the next one are fetched beside each token's.
  * `streamed`: y goes past the caches, and x comes from beyond them.  Then f32 of those other cells is read in longer
  *            stretches, of CLF_STRETCH vectors: where that is 1 KB the processor's own prefetchers are better than hints.

@@ -98,13 +98,17 @@ static clf_sweep cut(const clf_stream *s, clf_tensor x, clf_grid from, clf_grid 
     return w;
 }
 
-/* Sides of every cell, where they are equal and few enough tokens to unroll; 0 x 0 elsewhere. */
-static clf_grid cell_of(clf_grid from, clf_grid to)
+/* Sides of every cell, where the device's kernel is built with them: measured on CPU devices.  0 x 0 elsewhere, as for
+ * sequences, whose every length would be a program of its own. */
+static clf_grid cell_of(const clf_stream *s, clf_grid from, clf_grid to)
 {
     const clf_grid cell = { from.rows / to.rows, from.columns / to.columns };
     const bool equal = from.rows % to.rows == 0 && from.columns % to.columns == 0;
+    const bool plane = cell.rows > 1 && cell.columns > 1;
 
-    return equal && cell.rows <= TOKENS && cell.columns <= TOKENS / cell.rows ? cell : (clf_grid){ 0 };
+    return clf_op_kernels(s) == CLF_KERNELS_SIMD && equal && plane && cell.rows <= TOKENS / cell.columns
+               ? cell
+               : (clf_grid){ 0 };
 }
 
 static clf_options options_of(const clf_stream *s, clf_tensor x, clf_grid cell, clf_tensor y, uint64_t items)
@@ -126,7 +130,7 @@ void clf_pool(clf_stream *s, clf_tensor x, clf_grid from, clf_grid to, clf_tenso
         return;
 
     const clf_sweep w = cut(s, x, from, to, y);
-    const clf_options options = options_of(s, x, cell_of(from, to), y, w.items);
+    const clf_options options = options_of(s, x, cell_of(s, from, to), y, w.items);
     const clf_kernel kernel = {
         .program = CLF_OP,
         .entry = "clf_pool_cells",

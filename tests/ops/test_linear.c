@@ -286,15 +286,18 @@ static void long_x_has_the_bits_of_few_rows(void **state)
 static void few_rows_of_wide_weights_agree(void **state)
 {
     static const shape shapes[] = { { 1, 0, 300 },  { 3, 0, 129 },  { 5, 0, 128 },  { 32, 0, 257 },
-                                    { 33, 0, 300 }, { 95, 0, 131 }, { 97, 0, 260 }, { 145, 0, 140 } };
+                                    { 33, 0, 300 }, { 95, 0, 131 }, { 97, 0, 260 }, { 145, 0, 140 },
+                                    { 97, 0, 1100 } }; /* more than a block of k */
     clf_test *t = *state;
-    const clf_linear_options o = clf_linear_options_default();
 
     for (size_t i = 0; i < CLF_COUNT(shapes) * CLF_COUNT(types) && !clf_test_small_only(t); i++) {
         const shape s = shapes[i / CLF_COUNT(types)];
         clf_ref_linear w = clf_ref_linear_create(t, t->ctx, types[i % CLF_COUNT(types)], wide(t), s.K, true, 0);
         const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(s.M, s.K));
+        clf_linear_options o = clf_linear_options_default();
 
+        check(t, x, &w, &o, clf_test_empty(t, CLF_F32, CLF_DIMS(s.M, wide(t))));
+        o.activation = CLF_GELU;
         check(t, x, &w, &o, clf_test_empty(t, CLF_F32, CLF_DIMS(s.M, wide(t))));
         clf_linear_weight_destroy(w.packed);
         clf_test_check_guards(t);

@@ -19,7 +19,8 @@ static void agrees_with_the_double_reference(void **state)
     static const struct {
         clf_grid from, to;
     } grids[] = { { { 1, 1 }, { 1, 1 } }, { { 4, 6 }, { 2, 3 } }, { { 7, 5 }, { 3, 2 } }, { { 5, 1 }, { 2, 1 } },
-                  { { 3, 4 }, { 5, 7 } }, { { 1, 2 }, { 3, 1 } }, { { 9, 8 }, { 1, 1 } }, { { 6, 6 }, { 6, 6 } } };
+                  { { 3, 4 }, { 5, 7 } }, { { 1, 2 }, { 3, 1 } }, { { 9, 8 }, { 1, 1 } }, { { 6, 6 }, { 6, 6 } },
+                  { { 8, 8 }, { 2, 2 } }, { { 10, 4 }, { 2, 2 } } };
     static const int64_t widths[] = { 1, 15, 16, 65, 300 };
     clf_test *t = *state;
 
@@ -58,11 +59,10 @@ static void cells_overlap_where_the_sides_do_not_divide(void **state)
 }
 
 /* The middle tokens of longer sequences, some columns of each: two strides above the row on both sides. */
-static void views_on_both_sides_leave_the_neighbours_untouched(void **state)
+static void view(clf_test *t, clf_grid from, clf_grid to)
 {
-    clf_test *t = *state;
-    const clf_grid from = { 3, 4 }, to = { 2, 2 };
-    const clf_tensor x = clf_slice(t->stream, clf_test_normal(t, CLF_F16, CLF_DIMS(2, 15, 67)), 1, 1, 12);
+    const int64_t N = from.rows * from.columns;
+    const clf_tensor x = clf_slice(t->stream, clf_test_normal(t, CLF_F16, CLF_DIMS(2, N + 3, 67)), 1, 1, N);
     const clf_tensor part = clf_slice(t->stream, x, 2, 3, 40);
     const clf_tensor whole = clf_test_integers(t, CLF_F32, CLF_DIMS(2, 9, 40), 100);
     const clf_tensor y = clf_slice(t->stream, whole, 1, 3, 4);
@@ -73,18 +73,49 @@ static void views_on_both_sides_leave_the_neighbours_untouched(void **state)
     clf_ops_rest_untouched(t, whole, 3, 4);
 }
 
-static void a_picture_gives_the_same_bits_in_every_batch(void **state)
+/* Here and below: cells that differ or are rows, and cells of equal sides. */
+static void views_on_both_sides_leave_the_neighbours_untouched(void **state)
 {
-    clf_test *t = *state;
-    const clf_grid from = { 5, 6 }, to = { 2, 4 };
-    const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(3, 30, 83));
-    const clf_tensor all = clf_test_empty(t, CLF_F32, CLF_DIMS(3, 8, 83));
-    const clf_tensor one_alone = clf_test_empty(t, CLF_F32, CLF_DIMS(1, 8, 83));
+    view(*state, (clf_grid){ 3, 4 }, (clf_grid){ 2, 2 });
+    view(*state, (clf_grid){ 4, 6 }, (clf_grid){ 2, 2 });
+}
+
+static void same_in_every_batch(clf_test *t, clf_grid from, clf_grid to)
+{
+    const int64_t N = from.rows * from.columns, n = to.rows * to.columns;
+    const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(3, N, 83));
+    const clf_tensor all = clf_test_empty(t, CLF_F32, CLF_DIMS(3, n, 83));
+    const clf_tensor one_alone = clf_test_empty(t, CLF_F32, CLF_DIMS(1, n, 83));
 
     clf_pool(t->stream, x, from, to, all);
     for (int64_t b = 0; b < 3; b++) {
         clf_pool(t->stream, clf_slice(t->stream, x, 0, b, 1), from, to, one_alone);
         clf_test_same_bits(t, one_alone, clf_slice(t->stream, all, 0, b, 1));
+    }
+}
+
+static void a_picture_gives_the_same_bits_in_every_batch(void **state)
+{
+    same_in_every_batch(*state, (clf_grid){ 5, 6 }, (clf_grid){ 2, 4 });
+    same_in_every_batch(*state, (clf_grid){ 4, 8 }, (clf_grid){ 2, 4 });
+}
+
+/* Columns that fill no vector, and the same ones in vectors. */
+static void a_column_gives_the_same_bits_in_every_width(void **state)
+{
+    static const clf_grid grids[] = { { 4, 4 }, { 3, 5 }, { 1, 11 } };
+    enum { NARROW = 37, WIDE = 48 };
+    clf_test *t = *state;
+
+    for (size_t g = 0; g < CLF_COUNT(grids); g++) {
+        const clf_grid to = { 1, 1 };
+        const clf_tensor x = clf_test_normal(t, CLF_F32, CLF_DIMS(2, grids[g].rows * grids[g].columns, WIDE));
+        const clf_tensor all = clf_test_empty(t, CLF_F32, CLF_DIMS(2, 1, WIDE));
+        const clf_tensor some = clf_test_empty(t, CLF_F32, CLF_DIMS(2, 1, NARROW));
+
+        clf_pool(t->stream, x, grids[g], to, all);
+        clf_pool(t->stream, clf_slice(t->stream, x, 2, 0, NARROW), grids[g], to, some);
+        clf_test_same_bits(t, some, clf_slice(t->stream, all, 2, 0, NARROW));
     }
 }
 
@@ -114,7 +145,7 @@ static void streamed(clf_test *t, clf_dtype dtype, clf_grid to)
 
 static void past_the_caches_go_the_same_bits(void **state)
 {
-    const clf_grid grids[] = { { 2, 4 }, { 5, 2 }, { 1, 2 }, { 1, 1 } }; /* cells differ, 3, 15 and 30 tokens */
+    const clf_grid grids[] = { { 2, 4 }, { 5, 2 }, { 1, 3 }, { 1, 2 }, { 1, 1 } }; /* cells differ, a row, 10, 15, 30 tokens */
 
     for (size_t g = 0; g < CLF_COUNT(grids); g++) {
         streamed(*state, CLF_F32, grids[g]);
@@ -122,9 +153,10 @@ static void past_the_caches_go_the_same_bits(void **state)
     }
 }
 
-/* The last column of the last token, and of the first. */
+/* The last column of the first token, and the first column of the last. */
 static void nan_and_infinity_stay_in_their_cells(void **state)
 {
+    static const clf_grid from[] = { { 4, 4 }, { 2, 8 } };
     enum { C = 33 };
     clf_test *t = *state;
     double values[16 * C], want[4 * C];
@@ -137,10 +169,13 @@ static void nan_and_infinity_stay_in_their_cells(void **state)
     want[C - 1] = INFINITY;
     values[15 * C] = NAN;
     want[3 * C] = NAN;
-    const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(1, 4, C));
-    clf_pool(t->stream, clf_test_from(t, CLF_F32, CLF_DIMS(1, 16, C), values), (clf_grid){ 4, 4 }, (clf_grid){ 2, 2 },
-             y);
-    clf_test_exact(t, y, want);
+    for (size_t g = 0; g < CLF_COUNT(from); g++) {
+        const clf_tensor x = clf_test_from(t, CLF_F32, CLF_DIMS(1, 16, C), values);
+        const clf_tensor y = clf_test_empty(t, CLF_F32, CLF_DIMS(1, 4, C));
+
+        clf_pool(t->stream, x, from[g], (clf_grid){ 2, 2 }, y);
+        clf_test_exact(t, y, want);
+    }
 }
 
 static void nothing_to_do_is_a_success(void **state)
@@ -206,6 +241,7 @@ int main(void)
         CLF_TEST(cells_overlap_where_the_sides_do_not_divide),
         CLF_TEST(views_on_both_sides_leave_the_neighbours_untouched),
         CLF_TEST(a_picture_gives_the_same_bits_in_every_batch),
+        CLF_TEST(a_column_gives_the_same_bits_in_every_width),
         CLF_TEST(past_the_caches_go_the_same_bits),
         CLF_TEST(nan_and_infinity_stay_in_their_cells),
         CLF_TEST(nothing_to_do_is_a_success),
