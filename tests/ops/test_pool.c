@@ -145,7 +145,9 @@ static void streamed(clf_test *t, clf_dtype dtype, clf_grid to)
 
 static void past_the_caches_go_the_same_bits(void **state)
 {
-    const clf_grid grids[] = { { 2, 4 }, { 5, 2 }, { 1, 3 }, { 1, 2 }, { 1, 1 } }; /* cells differ, a row, 10, 15, 30 tokens */
+    const clf_grid grids[] = {
+        { 2, 4 }, { 5, 2 }, { 1, 3 }, { 1, 2 }, { 1, 1 }
+    }; /* cells differ, a row, 10, 15, 30 tokens */
 
     for (size_t g = 0; g < CLF_COUNT(grids); g++) {
         streamed(*state, CLF_F32, grids[g]);
