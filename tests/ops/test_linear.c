@@ -282,13 +282,11 @@ static void long_x_has_the_bits_of_few_rows(void **state)
     }
 }
 
-/* Tiles one below the other, whose sums wait while k goes on in blocks. */
+/* Tiles one below the other, whose sums wait while k goes on in blocks: the last shape has several. */
 static void few_rows_of_wide_weights_agree(void **state)
 {
-    static const shape shapes[] = {
-        { 1, 0, 300 },  { 3, 0, 129 },  { 5, 0, 128 },   { 32, 0, 257 }, { 33, 0, 300 },
-        { 95, 0, 131 }, { 97, 0, 260 }, { 145, 0, 140 }, { 97, 0, 1100 }
-    }; /* more than a block of k */
+    static const shape shapes[] = { { 1, 0, 300 },  { 3, 0, 129 },  { 5, 0, 128 },   { 32, 0, 257 }, { 33, 0, 300 },
+                                    { 95, 0, 131 }, { 97, 0, 260 }, { 145, 0, 140 }, { 97, 0, 1100 } };
     clf_test *t = *state;
 
     for (size_t i = 0; i < CLF_COUNT(shapes) * CLF_COUNT(types) && !clf_test_small_only(t); i++) {

@@ -143,11 +143,10 @@ static void streamed(clf_test *t, clf_dtype dtype, clf_grid to)
     clf_test_release_all(t);
 }
 
+/* Cells that differ, rows, cells of 10, of 15 and of 30 tokens. */
 static void past_the_caches_go_the_same_bits(void **state)
 {
-    const clf_grid grids[] = {
-        { 2, 4 }, { 5, 2 }, { 1, 3 }, { 1, 2 }, { 1, 1 }
-    }; /* cells differ, a row, 10, 15, 30 tokens */
+    const clf_grid grids[] = { { 2, 4 }, { 5, 2 }, { 1, 3 }, { 1, 2 }, { 1, 1 } };
 
     for (size_t g = 0; g < CLF_COUNT(grids); g++) {
         streamed(*state, CLF_F32, grids[g]);
