@@ -14,9 +14,8 @@ kernel void clf_activate_rows(global const CLF_TYPE(CLF_X) *x, clf_rows X, ulong
         const ulong xr = clf_row(X, r), yr = clf_row(Y, r);
 
         for (ulong c = begin + get_local_id(0) * CLF_VEC; c < whole; c += get_local_size(0) * CLF_VEC) {
-            clf_fv v = CLF_LOADV(CLF_X)(x, xr + c);
-            clf_act(CLF_ACTIVATION, &v, 1);
-            CLF_STOREV(CLF_X)(y, yr + c, v);
+            const clf_fv v = CLF_LOADV(CLF_X)(x, xr + c);
+            CLF_STOREV(CLF_X)(y, yr + c, clf_act(CLF_ACTIVATION, v));
         }
         for (ulong c = whole + get_local_id(0); c < end; c += get_local_size(0))
             CLF_STORE(CLF_X)(y, yr + c, clf_act1(CLF_ACTIVATION, CLF_LOAD(CLF_X)(x, xr + c)));

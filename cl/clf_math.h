@@ -422,40 +422,33 @@ static inline clf_fv clf_tanh(clf_fv x)
     return t < CLF_TANH_NEAR ? CLF_FMA(x * u, p, x) : CLF_NEGATIVE(x) ? -far : far;
 }
 
-/* v[0 .. count) = act(v): the choice is made once and each case is a loop of its own, so that the constants stay in
- * registers and neighbouring vectors overlap. */
-#define CLF_ACT_EACH(f)                                                                                                \
-    for (uint i = 0; i < count; i++)                                                                                   \
-        v[i] = f;                                                                                                      \
-    break
-static inline void clf_act(uint code, clf_fv *v, uint count)
+/* Of the code CLF_ACT_...; where that is a constant the others are not compiled. */
+static inline clf_fv clf_act(uint code, clf_fv x)
 {
     switch (code) {
     case CLF_ACT_GELU:
-        CLF_ACT_EACH(clf_gelu(v[i]));
+        return clf_gelu(x);
     case CLF_ACT_GELU_TANH:
-        CLF_ACT_EACH(clf_gelu_tanh(v[i]));
+        return clf_gelu_tanh(x);
     case CLF_ACT_QUICK_GELU:
-        CLF_ACT_EACH(clf_times_sigmoid(v[i], 1.702f * v[i]));
+        return clf_times_sigmoid(x, 1.702f * x);
     case CLF_ACT_SILU:
-        CLF_ACT_EACH(clf_times_sigmoid(v[i], v[i]));
+        return clf_times_sigmoid(x, x);
     case CLF_ACT_RELU:
-        CLF_ACT_EACH(clf_relu(v[i]));
+        return clf_relu(x);
     case CLF_ACT_RELU2:
-        CLF_ACT_EACH(clf_relu2(v[i]));
+        return clf_relu2(x);
     case CLF_ACT_TANH:
-        CLF_ACT_EACH(clf_tanh(v[i]));
+        return clf_tanh(x);
     default:
-        break;
+        return x;
     }
 }
 
 /* One element, with the bits the vector gives. */
 static inline float clf_act1(uint code, float x)
 {
-    clf_fv v = x;
-    clf_act(code, &v, 1);
-    return v.s0;
+    return clf_act(code, (clf_fv)(x)).s0;
 }
 
 #endif

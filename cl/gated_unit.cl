@@ -15,8 +15,7 @@ kernel void clf_gated_unit_rows(global const CLF_TYPE(CLF_X) *gate, clf_rows G, 
         const ulong gr = clf_row(G, r), ur = clf_row(U, r), yr = clf_row(Y, r);
 
         for (ulong c = begin + get_local_id(0) * CLF_VEC; c < whole; c += get_local_size(0) * CLF_VEC) {
-            clf_fv v = CLF_LOADV(CLF_X)(gate, gr + c);
-            clf_act(CLF_ACTIVATION, &v, 1);
+            const clf_fv v = clf_act(CLF_ACTIVATION, CLF_LOADV(CLF_X)(gate, gr + c));
             CLF_STOREV(CLF_X)(y, yr + c, v * CLF_LOADV(CLF_X)(up, ur + c));
         }
         for (ulong c = whole + get_local_id(0); c < end; c += get_local_size(0)) {

@@ -22,7 +22,7 @@ kernel void clf_linear_epilogue(global const float *p, clf_rows P, uint N, globa
 
         if (has_bias)
             v += CLF_VLOAD(bias + n);
-        clf_act(act, &v, 1);
+        v = clf_act(act, v);
         if (has_residual)
             v = CLF_FMA((clf_fv)(scale), v, CLF_LOADV(CLF_Y)(residual, n));
         CLF_STOREV(CLF_Y)(y, n, v);

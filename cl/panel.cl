@@ -70,7 +70,8 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
             tile[2 * i + 1] += b1;
         }
     }
-    clf_act(CLF_ACTIVATION, tile, 2 * rows);
+    for (uint i = 0; i < 2 * rows; i++)
+        tile[i] = clf_act(CLF_ACTIVATION, tile[i]);
     for (uint i = 0; i < rows; i++)
         clf_panel_store_row(tile + 2 * i, columns, has_residual, scale, past, r, clf_row(R, (ulong)row + i) + n, y,
                             clf_row(Y, (ulong)row + i) + n);
@@ -115,8 +116,7 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
         clf_fv *row = tile[p - first];                                                                                 \
         _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) row[i] = sum[i] + (i % 2 == 0 ? b0 : b1);                \
         for (uint i = 0; i < (MR); i++, row += 2) {                                                                    \
-            clf_fv v[2] = { row[0], row[1] };                                                                          \
-            clf_act(CLF_ACTIVATION, v, 2);                                                                             \
+            const clf_fv v[2] = { clf_act(CLF_ACTIVATION, row[0]), clf_act(CLF_ACTIVATION, row[1]) };                  \
             CLF_PANEL_STORE_ROW(MR, i, v)                                                                              \
         }                                                                                                              \
     }
@@ -175,10 +175,12 @@ static inline void clf_panel_finish(clf_fv *tile, uint row, uint rows, uint n, u
                 global const CLF_TYPE(CLF_W) *v = w + (ulong)begin * NR;                                               \
                 clf_fv sum[2 * (MR)];                                                                                  \
                 const uint at = p * (MR);                                                                              \
-                if (one_block)                                                                                         \
-                    _Pragma("unroll") for (uint i = 0; i < (MR); i++) from[i] = x + X.s0 + min(at + i, M - 1) * X.s2;  \
-                else                                                                                                   \
+                if (one_block && at + (MR) <= M) {                                                                     \
+                    from[0] = x + X.s0 + at * X.s2;                                                                    \
+                    _Pragma("unroll") for (uint i = 1; i < (MR); i++) from[i] = from[i - 1] + X.s2;                    \
+                } else {                                                                                               \
                     _Pragma("unroll") for (uint i = 0; i < (MR); i++) from[i] = x + clf_row(X, min(at + i, M - 1));    \
+                }                                                                                                      \
                 _Pragma("unroll") for (uint i = 0; i < 2 * (MR); i++) sum[i] = tile[p - first][i];                     \
                 ulong k = begin;                                                                                       \
                 while (k + 2 <= end) {                                                                                 \
