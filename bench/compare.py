@@ -127,7 +127,10 @@ def measure(names, args):
 def main():
     args = arguments()
     limit_threads("compare", args.threads)  # before numpy and the runtimes are loaded
-    from cases import CASES
+    try:
+        from cases import CASES
+    except ModuleNotFoundError as error:
+        sys.exit(f"compare: {error.name} is not installed; want the packages of bench/requirements.txt (docs/performance.md)")
     if args.list:
         print("\n".join(f"{name:24}{title}" for name, (title, _) in CASES.items()))
         return 0

@@ -285,6 +285,8 @@ def stream_row(name, rates):
 
 
 def tables(kept):
+    if "about" not in kept:
+        sys.exit("scale: nothing is measured and nothing was kept; want --parts, or --json of an earlier run")
     about = kept["about"]
     header = ["module", "input", "output", "ms", "time for a token", "scratch, MB", "for a token, KB", "resident, MB",
               "later, MB"]

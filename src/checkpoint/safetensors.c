@@ -104,8 +104,8 @@ static clf_status header_length(const char *label, const unsigned char *bytes, u
                         label, count, LENGTH_BYTES);
     *length = read_u64(bytes);
     if (*length > FORMAT_HEADER_BYTES)
-        return CLF_FAIL(err, CLF_BAD_FILE, "%s: header is %" PRIu64 " bytes; want at most %u", label, *length,
-                        FORMAT_HEADER_BYTES);
+        return CLF_FAIL(err, CLF_BAD_FILE, "%s: header is %" PRIu64 " bytes; want at most %u in a safetensors file",
+                        label, *length, FORMAT_HEADER_BYTES);
     if (!clf_size_add(LENGTH_BYTES, *length, &end) || end > count)
         return CLF_FAIL(err, CLF_BAD_FILE, "%s: header ends at byte %" PRIu64 " of %" PRIu64, label, end, count);
     if (*length > limits->header_bytes)

@@ -289,9 +289,9 @@ const clf_cli_command clf_cli_bench = {
     .text = "CASE is a name of --list, or what stands before its dot; all cases without one.  ms is the median of\n"
             "--repeat rounds (30), the spread goes from the 10th to the 90th percentile, best_ms is the best round,\n"
             "cpu_ms the least processor time of a call, all threads together.  The share is the best round against\n"
-            "the best reading of the peak that bounds the case: fma, copy or read.  A case whose result fails its\n"
-            "check ends the run.  Arithmetic is f32.  The cases belong to no checkpoint: --family and --set change\n"
-            "nothing.\n",
+            "the best reading beside this case of the peak that bounds it: fma, copy or read.  A case whose result\n"
+            "fails its check ends the run.  Arithmetic is f32.  The cases belong to no checkpoint: --family and\n"
+            "--set change nothing.\n",
     .options = CLF_OPTION_DEVICE | CLF_OPTION_GEMM | CLF_OPTION_WEIGHTS | CLF_OPTION_FAMILY | CLF_OPTION_SET |
                CLF_OPTION_REPEAT | CLF_OPTION_PROFILE | CLF_OPTION_LIST | CLF_OPTION_JSON,
     .most_arguments = SIZE_MAX,

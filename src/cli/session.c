@@ -99,7 +99,8 @@ static const char *load_advice(const clf_cli_options *options, clf_status status
     case CLF_IO:
         return "check the path of the checkpoint";
     case CLF_BAD_FILE:
-        return "download, convert or export the checkpoint again";
+        return options->family != NULL ? "leave out --family, or download, convert or export the checkpoint again"
+                                       : "download, convert or export the checkpoint again";
     case CLF_UNSUPPORTED:
         return options->family != NULL ? "give --family another name, or choose another checkpoint"
                                        : "choose another checkpoint, or name its family with --family";
