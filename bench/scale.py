@@ -285,8 +285,6 @@ def stream_row(name, rates):
 
 
 def tables(kept):
-    if "about" not in kept:
-        sys.exit("scale: nothing is measured and nothing was kept; want --parts, or --json of an earlier run")
     about = kept["about"]
     header = ["module", "input", "output", "ms", "time for a token", "scratch, MB", "for a token, KB", "resident, MB",
               "later, MB"]
@@ -313,6 +311,8 @@ def main():
     if ARGS.json and ARGS.json.exists():
         kept = json.loads(ARGS.json.read_text())
     parts = [] if ARGS.parts == "none" else ARGS.parts.split(",")
+    if not parts and "about" not in kept:
+        sys.exit("scale: nothing was kept and nothing is to be measured; want --parts, or --json of an earlier run")
     if parts:
         kept["about"] = library.describe() | {"rounds": ARGS.rounds, "threads": ARGS.threads}
     for name in (ARGS.modules or MODULES) if parts else ():

@@ -12,8 +12,8 @@
  * Activations, error in f32 against the exact value (tests/ops/test_activate.c holds them; clf_exp is within 2 ulp):
  *   silu, quick_gelu   rel 4e-6 (the argument of exp is rounded once for quick_gelu)
  *   gelu         1e-7·max(1, |x|);   gelu_tanh  2e-7·max(1, |x|);   tanh  rel 1e-6
- * NaN gives NaN in all of them.  -inf gives the limit, -1 for tanh and 0 in every other but "none", where
- * x·sigmoid(x), taken literally, would be NaN.  Every constant that is not written as a formula comes from tools/fit_math.py. */
+ * NaN gives NaN in all of them.  -inf gives the limit, -1 for tanh and 0 in every other but "none", where x·sigmoid(x),
+ * taken literally, would be NaN.  Every constant that is not written as a formula comes from tools/fit_math.py. */
 #ifndef CLF_MATH_H
 #define CLF_MATH_H
 

@@ -376,6 +376,8 @@ inspection() {
     refuses "a cut checkpoint" 1 "safetensors" inspect "$work/broken"
     refuses "an unknown family" 1 "unsupported" inspect "$data/llava_basic" --family frobnicator
     check "the advice is about --family" grep -q "give --family another name" "$work/stderr"
+    refuses "tensors of another family" 1 "is missing" inspect "$data/llava_basic" --family vipllava
+    check "the advice is to leave --family out" grep -q "leave out --family" "$work/stderr"
     refuses "a value of --set" 1 "give --set another value" inspect "$data/llava_basic" --set projector_hidden_act=foo
     mkdir -p "$work/activation"
     cp "$data/llava_basic/model.safetensors" "$work/activation/"
