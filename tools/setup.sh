@@ -70,11 +70,14 @@ clf_setup()
     clf_install_packages $CLF_PACKAGES "$@"
 }
 
-# An OpenCL vendor folder of one library: clf_vendor_folder FOLDER LIBRARY.  Prints its absolute path.
+# An OpenCL vendor folder of one library: clf_vendor_folder FOLDER LIBRARY.  Prints its absolute path.  The file appears
+# whole or not at all: another script's programs may be looking for their driver in the same folder.
 clf_vendor_folder()
 {
     mkdir -p "$1"
-    printf '%s\n' "$2" >"$1/only.icd"
+    whole=$(mktemp "$1/new.XXXXXX")
+    printf '%s\n' "$2" >"$whole"
+    mv -f "$whole" "$1/only.icd"
     (cd "$1" && pwd)
 }
 
