@@ -28,10 +28,13 @@ import tempfile
 from pathlib import Path
 from pickle import UnpicklingError
 
-import numpy as np
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+try:
+    import numpy as np
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file, save_file
+except ModuleNotFoundError as missing:
+    sys.exit(f"export_module: {missing.name} is not installed; pip install torch safetensors numpy")
 
 
 class Refused(Exception):

@@ -24,6 +24,9 @@ typedef struct clf_connector_options {
                               * CLF_ALL_LAYERS: all, for clf_connector_cross_attention */
     const char *const *sets; /* "key.path=VALUE" overrides of configuration keys, as `clfusion run --set` */
     size_t set_count;
+    /* NULL, or set_count flags: sets_read[i] becomes true where the family reads the key of sets[i], and else stays as
+     * it was.  A key that is not read, perhaps misspelt, changes nothing. */
+    bool *sets_read;
 } clf_connector_options;
 
 /** All defaults. */

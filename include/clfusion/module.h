@@ -40,6 +40,7 @@ typedef struct clf_module_desc {
                     * norms 1, biases and gates 0; equal seeds give equal weights */
     clf_dtype storage; /* as in clf_connector_options */
     int32_t layer;     /* the same */
+    bool *sets_read;   /* the same */
 } clf_module_desc;
 
 /** All defaults. */

@@ -47,6 +47,7 @@ typedef struct clf_token_plan_desc {
     size_t processor_bytes;
     const char *const *sets; /* "key.path=VALUE" overrides, before both files; "context=N" sets the context */
     size_t set_count;
+    bool *sets_read; /* as in clf_connector_options */
 } clf_token_plan_desc;
 
 /** All defaults. */

@@ -21,6 +21,7 @@ static const clf_json_limits override_limits = { .bytes = CLF_CONFIG_BYTES,
 typedef struct override {
     char *path;
     clf_json *value;
+    bool *read; /* the caller's flag, or NULL */
 } override;
 
 struct clf_config {
@@ -65,7 +66,7 @@ static bool is_override(const char *set)
     return true;
 }
 
-static clf_status add_override(clf_config *c, const char *set, clf_error *err)
+static clf_status add_override(clf_config *c, const char *set, bool *read, clf_error *err)
 {
     override *o = &c->overrides[c->override_count];
     const char *value;
@@ -76,6 +77,7 @@ static clf_status add_override(clf_config *c, const char *set, clf_error *err)
         return CLF_FAIL(err, CLF_INVALID_ARGUMENT, "%s: override is '%s'; want KEY=VALUE with a dotted KEY", c->label,
                         set == NULL ? "NULL" : clf_text_quote(set, strlen(set)).text);
     value = strchr(set, '=') + 1;
+    o->read = read;
     c->override_count++; /* from here on clf_config_destroy frees it */
     o->path = clf_strndup(set, (size_t)(value - 1 - set));
     if (o->path == NULL)
@@ -90,34 +92,35 @@ static clf_status add_override(clf_config *c, const char *set, clf_error *err)
     return CLF_OK;
 }
 
-static clf_status fill(clf_config *c, const char *label, const char *text, size_t bytes, const char *const *sets,
-                       size_t set_count, clf_error *err)
+static clf_status fill(clf_config *c, const char *label, const char *text, size_t bytes, const clf_config_sets *sets,
+                       clf_error *err)
 {
     const bool empty = text == NULL || bytes == 0;
 
     c->label = clf_strdup(label);
-    c->overrides = clf_alloc(set_count, sizeof *c->overrides);
+    c->overrides = clf_alloc(sets->count, sizeof *c->overrides);
     if (c->label == NULL || c->overrides == NULL)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "%s: no memory for the configuration", label);
     CLF_TRY(clf_json_parse(label, empty ? "{}" : text, empty ? 2 : bytes, &file_limits, &c->text, err));
     if (clf_json_kind_of(c->text, CLF_JSON_ROOT) != CLF_JSON_OBJECT)
         return CLF_FAIL(err, CLF_BAD_FILE, "%s: text is %s; want an object", label,
                         clf_json_kind_name(clf_json_kind_of(c->text, CLF_JSON_ROOT)));
-    for (size_t i = 0; i < set_count; i++)
-        CLF_TRY(add_override(c, sets[i], err));
+    for (size_t i = 0; i < sets->count; i++)
+        CLF_TRY(add_override(c, sets->items[i], sets->read != NULL ? &sets->read[i] : NULL, err));
     return CLF_OK;
 }
 
-clf_status clf_config_create(const char *label, const char *text, size_t bytes, const char *const *sets,
-                             size_t set_count, clf_config **c, clf_error *err)
+clf_status clf_config_create(const char *label, const char *text, size_t bytes, const clf_config_sets *sets,
+                             clf_config **c, clf_error *err)
 {
+    static const clf_config_sets none = { .count = 0 };
     clf_config *made = clf_alloc(1, sizeof *made);
     clf_status status;
 
     *c = NULL;
     if (made == NULL)
         return CLF_FAIL(err, CLF_OUT_OF_MEMORY, "%s: no memory for the configuration", label);
-    status = fill(made, label, text, bytes, sets, set_count, err);
+    status = fill(made, label, text, bytes, sets != NULL ? sets : &none, err);
     if (status != CLF_OK) {
         clf_config_destroy(made);
         return status;
@@ -178,6 +181,8 @@ static place find(const clf_config *c, const char *path)
         const char *rest = below(path, o->path);
 
         if (rest != NULL) {
+            if (o->read != NULL)
+                *o->read = true;
             p.from_override = true;
             p.json = descend(o->value, rest, &p.node) ? o->value : NULL;
             return p;

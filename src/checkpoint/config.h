@@ -2,7 +2,7 @@
  *
  * A path is dotted: "text_config.hidden_size"; in an array a segment of digits counts entries from 0:
  * "image_grid_pinpoints.3".  A later override hides earlier ones and the text; what it replaces is gone with all that
- * lies below.  Immutable after creation: any number of threads may read. */
+ * lies below.  Immutable after creation but for the flags of overrides: without them any number of threads may read. */
 #ifndef CLF_CHECKPOINT_CONFIG_H
 #define CLF_CHECKPOINT_CONFIG_H
 
@@ -16,12 +16,20 @@ typedef struct clf_config clf_config;
 
 #define CLF_CONFIG_BYTES (16u << 20) /* of the text; objects and arrays nest to 64, values number 1,048,576 */
 
-/* Parses JSON (an object; NULL or no bytes: empty; NaN and Infinity, which Python writes, are numbers) and lays
- * "key.path=VALUE" over it, VALUE JSON when it parses as JSON, else a string.  `label` (copied) stands before messages.
+/* Overrides "key.path=VALUE".  The caller's flags: read[i] becomes true when a getter has read items[i], or a part of it,
+ * and else stays as it was, so that several configurations may share them. */
+typedef struct clf_config_sets {
+    const char *const *items;
+    size_t count;
+    bool *read; /* NULL: nobody asks */
+} clf_config_sets;
+
+/* Parses JSON (an object; NULL or no bytes: empty; NaN and Infinity, which Python writes, are numbers) and lays `sets`
+ * (NULL: none) over it, VALUE JSON when it parses as JSON, else a string.  `label` (copied) stands before messages.
  * *c is NULL after an error: CLF_BAD_FILE or CLF_UNSUPPORTED (beyond a limit) for the text, CLF_INVALID_ARGUMENT for a
  * malformed override, CLF_OUT_OF_MEMORY. */
-clf_status clf_config_create(const char *label, const char *text, size_t bytes, const char *const *sets,
-                             size_t set_count, clf_config **c, clf_error *err);
+clf_status clf_config_create(const char *label, const char *text, size_t bytes, const clf_config_sets *sets,
+                             clf_config **c, clf_error *err);
 void clf_config_destroy(clf_config *c); /* takes NULL */
 
 /* True when the dotted path is there and not null. */

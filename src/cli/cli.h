@@ -1,7 +1,8 @@
 /* The command `clfusion`: what its files share.
  *
  * Results go to stdout, everything else to stderr.  A sub-command returns an exit status; a failing one prints exactly
- * one line, "clfusion: what failed: value; rule; what to do". */
+ * one line, "clfusion: what failed: value; rule; what to do".  One that succeeds prints none, but a note for a key of
+ * --set that changed nothing. */
 #ifndef CLF_CLI_CLI_H
 #define CLF_CLI_CLI_H
 
@@ -50,6 +51,7 @@ typedef struct clf_cli_options {
     clf_dtype output_type; /* CLF_F32 or CLF_F16 */
     const char **sets;
     size_t set_count;
+    bool *sets_read; /* by sets: something has read it */
     clf_cli_file *inputs;
     size_t input_count;
     clf_cli_file *outputs;
@@ -90,6 +92,7 @@ typedef struct clf_cli_command {
     const char *text;    /* the rest of --help */
     unsigned options;    /* CLF_OPTION_... */
     size_t most_arguments;
+    bool no_checkpoint;                         /* --family and --set are taken, as by others, and change nothing */
     int (*run)(const clf_cli_options *options); /* returns the exit status */
 } clf_cli_command;
 
@@ -108,6 +111,9 @@ void clf_cli_options_free(clf_cli_options *options);
 
 /* One line for each option that the sub-command takes. */
 void clf_cli_options_print(const clf_cli_command *command);
+
+/* A line for each key of --set that nothing has read: a run that succeeds may not be the one that was meant. */
+void clf_cli_note_sets(const clf_cli_options *options);
 
 /* Prints the record as one line with the advice behind it; returns CLF_EXIT_FAILED. */
 int clf_cli_fail(const clf_error *err, const char *advice);

@@ -42,7 +42,8 @@ static clf_status choose_family(diagnose_state *d, clf_error *err)
     size_t bytes = 0;
 
     clf_checkpoint_config_text(d->checkpoint, &text, &bytes);
-    CLF_TRY(clf_config_create("config.json", text, bytes, o->sets, o->set_count, &config, err));
+    const clf_config_sets sets = { o->sets, o->set_count, o->sets_read };
+    CLF_TRY(clf_config_create("config.json", text, bytes, &sets, &config, err));
     const clf_status status =
         clf_family_choose(config, clf_checkpoint_source(d->checkpoint), o->family, &d->family, err);
     clf_config_destroy(config);
@@ -208,6 +209,7 @@ static clf_status open_layer(diagnose_state *d, int32_t layer, bool *more, clf_e
     wanted.layer = layer;
     wanted.sets = o->sets;
     wanted.set_count = o->set_count;
+    wanted.sets_read = o->sets_read;
     const clf_status status = clf_connector_create_part(d->session.ctx, clf_checkpoint_source(d->checkpoint), text,
                                                         bytes, &wanted, d->session.ends, &d->session.connector, err);
     *more = status == CLF_OK;

@@ -68,6 +68,8 @@ static int run_command(const clf_cli_command *command, int argc, char **argv)
 
     if (status < 0)
         status = options.help ? print_command_help(command) : command->run(&options);
+    if (status == CLF_EXIT_DONE && !options.help && !command->no_checkpoint)
+        clf_cli_note_sets(&options);
     clf_cli_options_free(&options);
     return status;
 }

@@ -1,4 +1,4 @@
-/* The one line that a failing run prints. */
+/* The one line that a failing run prints, and notes of one that succeeds. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,6 +64,19 @@ int clf_cli_failf(const char *format, ...)
     va_end(list);
     print_line(line);
     return CLF_EXIT_FAILED;
+}
+
+void clf_cli_note_sets(const clf_cli_options *options)
+{
+    for (size_t i = 0; i < options->set_count; i++) {
+        char line[LINE_BYTES];
+
+        if (options->sets_read[i])
+            continue;
+        (void)clf_format(line, sizeof line, "note: --set %s changed nothing; check the key, or leave it out",
+                         clf_text_quote(options->sets[i], strlen(options->sets[i])).text);
+        print_line(line);
+    }
 }
 
 int clf_cli_usage(const clf_cli_command *command, const char *format, ...)

@@ -275,11 +275,13 @@ int clf_cli_options_parse(const clf_cli_command *command, int argc, char **argv,
 
     *o = (clf_cli_options){ .output_type = CLF_F32, .heatmap = { .position = -1, .head = -1 } };
     o->sets = clf_alloc(room, sizeof *o->sets);
+    o->sets_read = clf_alloc(room, sizeof *o->sets_read);
     o->inputs = clf_alloc(room, sizeof *o->inputs);
     o->outputs = clf_alloc(room, sizeof *o->outputs);
     o->sizes = clf_alloc(room, sizeof *o->sizes);
     o->shapes = clf_alloc(room, sizeof *o->shapes);
-    if (o->sets == NULL || o->inputs == NULL || o->outputs == NULL || o->sizes == NULL || o->shapes == NULL)
+    if (o->sets == NULL || o->sets_read == NULL || o->inputs == NULL || o->outputs == NULL || o->sizes == NULL ||
+        o->shapes == NULL)
         return clf_cli_failf("%s: no memory for the command line; free some memory", command->name);
     const int status = take_all(command, argc, argv, o);
     if (status >= 0 || o->help)
@@ -301,6 +303,7 @@ void clf_cli_options_free(clf_cli_options *o)
     clf_free(o->inputs);
     clf_free(o->outputs);
     clf_free(o->sets);
+    clf_free(o->sets_read);
     clf_free(o->sizes);
     for (size_t i = 0; o->shapes != NULL && i < o->shape_count; i++)
         clf_free((void *)(uintptr_t)o->shapes[i].name);

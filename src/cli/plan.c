@@ -30,6 +30,7 @@ static clf_status plan_pictures(const clf_cli_options *o, plan_state *s, clf_err
     desc.family = o->family;
     desc.sets = o->sets;
     desc.set_count = o->set_count;
+    desc.sets_read = o->sets_read;
     if (!clf_cli_plan_is_path(what))
         desc.family = what;
     for (size_t i = 0; i < o->size_count; i++) {

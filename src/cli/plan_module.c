@@ -47,7 +47,8 @@ static clf_status read_lengths(plan_state *s, clf_error *err)
     clf_config *config = NULL;
     clf_status status;
 
-    CLF_TRY(clf_config_create("configuration", NULL, 0, o->sets, o->set_count, &config, err));
+    const clf_config_sets sets = { o->sets, o->set_count, o->sets_read };
+    CLF_TRY(clf_config_create("configuration", NULL, 0, &sets, &config, err));
     s->wish.visual_tokens = s->source != NULL ? EDIFICE_VISUAL_TOKENS : 0;
     status = clf_config_int(config, "num_visual_tokens", &s->wish.visual_tokens, err);
     if (status == CLF_OK)
@@ -68,6 +69,7 @@ static clf_status open_module(plan_state *s, clf_error *err)
     desc.module = o->arguments[0];
     desc.sets = o->sets;
     desc.set_count = o->set_count;
+    desc.sets_read = o->sets_read;
     desc.storage = o->storage;
     CLF_TRY(clf_module_source_create(&desc, &s->source, err));
     return clf_module_create(s->ctx, &desc, &s->connector, err);
@@ -82,6 +84,7 @@ static clf_status open_checkpoint(plan_state *s, clf_error *err)
     wanted.storage = o->storage;
     wanted.sets = o->sets;
     wanted.set_count = o->set_count;
+    wanted.sets_read = o->sets_read;
     return clf_connector_open(s->ctx, o->arguments[0], &wanted, &s->connector, err);
 }
 

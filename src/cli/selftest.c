@@ -98,5 +98,6 @@ const clf_cli_command clf_cli_selftest = {
     .options = CLF_OPTION_DEVICE | CLF_OPTION_GEMM | CLF_OPTION_WEIGHTS | CLF_OPTION_FAMILY | CLF_OPTION_SET |
                CLF_OPTION_REPEAT | CLF_OPTION_PROFILE | CLF_OPTION_JSON,
     .most_arguments = 0,
+    .no_checkpoint = true,
     .run = run_selftest,
 };

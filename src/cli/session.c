@@ -133,6 +133,7 @@ clf_status clf_cli_session_connector(clf_cli_session *session, const clf_cli_opt
         wanted.layer = (int32_t)options->layer;
         wanted.sets = options->sets;
         wanted.set_count = options->set_count;
+        wanted.sets_read = options->sets_read;
         status = clf_connector_create_part(session->ctx, &session->source, text, bytes, &wanted, session->ends,
                                            &session->connector, err);
         clf_cli_progress_end(&recorder->progress);

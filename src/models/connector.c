@@ -118,7 +118,8 @@ static clf_status create(clf_context *ctx, const clf_tensor_source *source, cons
     *c = NULL;
     CLF_DESC_READ(err, &full, options);
     CLF_TRY(check_options(&full, err));
-    CLF_TRY(clf_config_create(label, json, bytes, full.sets, full.set_count, &config, err));
+    const clf_config_sets sets = { full.sets, full.set_count, full.sets_read };
+    CLF_TRY(clf_config_create(label, json, bytes, &sets, &config, err));
     *c = clf_alloc(1, sizeof **c);
     status = *c != NULL ? build(ctx, source, config, &full, ends, *c, err)
                         : CLF_FAIL(err, CLF_OUT_OF_MEMORY, CLF_OP ": no host memory for %zu bytes", sizeof **c);

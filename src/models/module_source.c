@@ -340,8 +340,8 @@ clf_status clf_module_source_create(const clf_module_desc *given, clf_module_sou
 
     *source = NULL;
     CLF_DESC_READ(err, &desc, given);
-    CLF_TRY(clf_config_create("configuration", desc.config_json, desc.config_bytes, desc.sets, desc.set_count, &config,
-                              err));
+    const clf_config_sets sets = { desc.sets, desc.set_count, desc.sets_read };
+    CLF_TRY(clf_config_create("configuration", desc.config_json, desc.config_bytes, &sets, &config, err));
     m = clf_alloc(1, sizeof *m);
     status = m != NULL ? fill_source(&desc, config, m, err)
                        : CLF_FAIL(err, CLF_OUT_OF_MEMORY, CLF_OP ": no host memory for %zu bytes", sizeof *m);
@@ -375,6 +375,7 @@ clf_status clf_module_create(clf_context *ctx, const clf_module_desc *given, clf
     options.layer = desc.layer;
     options.sets = desc.sets;
     options.set_count = desc.set_count;
+    options.sets_read = desc.sets_read;
     status = clf_connector_create(ctx, &m->source, desc.config_json, desc.config_bytes, &options, c, err);
     clf_module_source_destroy(m);
     return status;

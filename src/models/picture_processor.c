@@ -253,7 +253,7 @@ clf_status clf_picture_processor_parse(const char *text, size_t bytes, const cha
     *p = read;
     if (!default_of(family, &read)) /* what transformers assumes where a file leaves it out */
         read = unit();
-    CLF_TRY(clf_config_create(FILE_NAME, text, bytes, NULL, 0, &c, err));
+    CLF_TRY(clf_config_create(FILE_NAME, text, bytes, NULL, &c, err));
     status = read_all(c, &read, err);
     clf_config_destroy(c);
     if (status == CLF_OK)

@@ -218,10 +218,10 @@ clf_status clf_token_plan_compute(const clf_token_plan_desc *desc, int64_t heigh
     CLF_REQUIRE(err, height >= 1 && width >= 1 && height <= CLF_TOKEN_PLAN_SIDE && width <= CLF_TOKEN_PLAN_SIDE,
                 CLF_INVALID_ARGUMENT, "picture is %" PRId64 " x %" PRId64 " pixels; want each 1 to %d", height, width,
                 CLF_TOKEN_PLAN_SIDE);
-    status = clf_config_create("configuration", full.config_json, full.config_bytes, full.sets, full.set_count, &config,
-                               err);
+    const clf_config_sets sets = { full.sets, full.set_count, full.sets_read };
+    status = clf_config_create("configuration", full.config_json, full.config_bytes, &sets, &config, err);
     if (status == CLF_OK)
-        status = clf_config_create("preprocessor_config.json", full.processor_json, full.processor_bytes, NULL, 0,
+        status = clf_config_create("preprocessor_config.json", full.processor_json, full.processor_bytes, NULL,
                                    &processor, err);
     if (status == CLF_OK) {
         clf_token_call call = {

@@ -8,9 +8,10 @@ static clf_config *made(const char *text, const char *const *sets, size_t set_co
     clf_error err = { .status = CLF_OK };
     const size_t bytes = text == NULL ? 0 : strlen(text);
     const guarded g = guard(text, bytes);
+    const clf_config_sets over = { sets, set_count, NULL };
     clf_config *c;
 
-    if (clf_config_create("config.json", text == NULL ? NULL : g.bytes, bytes, sets, set_count, &c, &err) != CLF_OK)
+    if (clf_config_create("config.json", text == NULL ? NULL : g.bytes, bytes, &over, &c, &err) != CLF_OK)
         fail_msg("%s", err.message);
     unguard(g);
     return c;
@@ -283,21 +284,21 @@ static void malformed_overrides_and_texts_are_refused(void **state)
 
     (void)state;
     for (size_t i = 0; i < CLF_COUNT(sets); i++) {
-        expect_error(clf_config_create("config.json", NULL, 0, &sets[i], 1, &c, &err), CLF_INVALID_ARGUMENT, &err,
-                     "want KEY=VALUE with a dotted KEY");
+        expect_error(clf_config_create("config.json", NULL, 0, &(clf_config_sets){ &sets[i], 1, NULL }, &c, &err),
+                     CLF_INVALID_ARGUMENT, &err, "want KEY=VALUE with a dotted KEY");
         assert_null(c);
     }
     for (size_t i = 0; i < CLF_COUNT(texts); i++) {
-        expect_error(clf_config_create("config.json", texts[i], strlen(texts[i]), NULL, 0, &c, &err), CLF_BAD_FILE,
-                     &err, "config.json: ");
+        expect_error(clf_config_create("config.json", texts[i], strlen(texts[i]), NULL, &c, &err), CLF_BAD_FILE, &err,
+                     "config.json: ");
         assert_null(c);
     }
     memset(deep, '[', sizeof deep - 1);
     deep[sizeof deep - 1] = '\0';
-    expect_error(clf_config_create("config.json", deep, 255, NULL, 0, &c, &err), CLF_UNSUPPORTED, &err, "depth 65");
+    expect_error(clf_config_create("config.json", deep, 255, NULL, &c, &err), CLF_UNSUPPORTED, &err, "depth 65");
     memcpy(deep, "a=", 2);
-    expect_error(clf_config_create("config.json", NULL, 0, deep_sets, 1, &c, &err), CLF_INVALID_ARGUMENT, &err,
-                 "config.json: override a: byte 64 opens depth 65");
+    expect_error(clf_config_create("config.json", NULL, 0, &(clf_config_sets){ deep_sets, 1, NULL }, &c, &err),
+                 CLF_INVALID_ARGUMENT, &err, "config.json: override a: byte 64 opens depth 65");
 }
 
 static void a_text_cut_or_flipped_anywhere_never_crashes_a_getter(void **state)
@@ -314,7 +315,7 @@ static void a_text_cut_or_flipped_anywhere_never_crashes_a_getter(void **state)
         if (i % 9 < 8)
             text[place] = (char)(text[place] ^ (1 << i % 9));
         g = guard(text, bytes);
-        if (clf_config_create("config.json", g.bytes, bytes, NULL, 0, &c, NULL) == CLF_OK) {
+        if (clf_config_create("config.json", g.bytes, bytes, NULL, &c, NULL) == CLF_OK) {
             int64_t values[4];
             const char *string = "";
             double number;
@@ -335,11 +336,38 @@ static void a_text_cut_or_flipped_anywhere_never_crashes_a_getter(void **state)
     }
 }
 
+/* Only what a getter has found is read: not a parent of it, nor what a later override hides. */
+static void overrides_tell_which_were_read(void **state)
+{
+    static const char *const sets[] = { "a.b=1", "a.c=2", "d=1", "d=2", "e={\"f\":3}", "g=null", "misspelt=4" };
+    static const bool want[] = { true, false, false, true, true, true, false };
+    bool read[CLF_COUNT(sets)] = { false };
+    const clf_config_sets over = { sets, CLF_COUNT(sets), read };
+    clf_error err = { .status = CLF_OK };
+    clf_config *c;
+
+    (void)state;
+    if (clf_config_create("config.json", "{\"h\": 5}", 8, &over, &c, &err) != CLF_OK)
+        fail_msg("%s", err.message);
+    assert_true(clf_config_has(c, "a"));
+    for (size_t i = 0; i < CLF_COUNT(sets); i++)
+        assert_false(read[i]);
+    assert_int_equal(int_at(c, "a.b"), 1);
+    assert_int_equal(int_at(c, "d"), 2);
+    assert_int_equal(int_at(c, "e.f"), 3);
+    assert_false(clf_config_has(c, "g"));
+    assert_int_equal(int_at(c, "h"), 5);
+    clf_config_destroy(c);
+    for (size_t i = 0; i < CLF_COUNT(sets); i++)
+        assert_int_equal(read[i], want[i]);
+}
+
 static clf_status create_sample(void *argument, clf_error *err)
 {
     static const char *const sets[] = { "a.b=1", "c=text", "d=[1,{\"x\":null}]" };
+    const clf_config_sets over = { sets, CLF_COUNT(sets), NULL };
     clf_config *c;
-    const clf_status status = clf_config_create("config.json", argument, strlen(argument), sets, 3, &c, err);
+    const clf_status status = clf_config_create("config.json", argument, strlen(argument), &over, &c, err);
 
     clf_config_destroy(c);
     return status;
@@ -362,6 +390,7 @@ int main(void)
         cmocka_unit_test(lists_are_read_and_one_value_is_a_list_of_one),
         cmocka_unit_test(another_type_is_an_error_that_names_key_value_and_rule),
         cmocka_unit_test(overrides_hide_the_text_and_later_ones_the_earlier),
+        cmocka_unit_test(overrides_tell_which_were_read),
         cmocka_unit_test(replacing_an_object_removes_what_lay_below),
         cmocka_unit_test(no_text_is_an_empty_configuration),
         cmocka_unit_test(malformed_overrides_and_texts_are_refused),

@@ -71,6 +71,18 @@ accepts() {
     if run_command 0 "$@" && [ ! -s "$work/stderr" ]; then pass; else fail "$accepts_name (status $status)"; fi
 }
 
+# notes NAME TEXT ARGUMENT...: exit status 0, exactly one line with the text on stderr.
+notes() {
+    notes_name=$1
+    notes_text=$2
+    shift 2
+    if run_command 0 "$@" && one_line && grep -qF -- "$notes_text" "$work/stderr"; then
+        pass
+    else
+        fail "$notes_name (status $status, want 0 with '$notes_text')"
+    fi
+}
+
 not_in_stdout() { ! grep -q -- "$1" "$work/stdout"; }
 
 not_in_stderr() { ! grep -q -- "$1" "$work/stderr"; }
@@ -291,6 +303,11 @@ planning() {
     shows "its parameters" '"parameters": 2653440'
     accepts "lengths of a module" plan mlp_projection --set num_visual_tokens=10 --set text_seq_len=3
     shows "lengths add up" "[1, 13, 256]"
+    notes "a misspelt option of a module" "note: --set text_seq_length=3 changed nothing" plan mlp_projection \
+        --set num_visual_tokens=10 --set text_seq_length=3
+    notes "a misspelt key of a family" "note: --set patchsize=7 changed nothing" plan llava_next --size 480x640 \
+        --set patchsize=7
+    notes "a key that the gates do not need" "note: --set a=1 changed nothing" diagnose "$data/gated_cross_attention_stack_alpha" --set a=1
     refuses "plan nothing" 2 "no family" plan
     refuses "a family without a picture" 2 "want --size HxW" plan llava
     for size in 3 3x 0x4 4x0 x4 3x4x5 -3x4 3x99999999999; do
@@ -383,6 +400,8 @@ inspection() {
     cp "$data/llava_basic/model.safetensors" "$work/activation/"
     sed 's/"model_type": "llava",/&"projector_hidden_act": "foo",/' "$data/llava_basic/config.json" \
         >"$work/activation/config.json"
+    notes "a misspelt key" "note: --set projector_hiden_act=relu changed nothing" inspect "$data/llava_basic" \
+        --set projector_hiden_act=relu --set projector_hidden_act=relu
     refuses "the same value in the file" 1 "choose another checkpoint" inspect "$work/activation"
     mkdir -p "$work/hostile"
     cp "$data/llava_basic/model.safetensors" "$work/hostile/"

@@ -219,7 +219,8 @@ static void an_option_of_a_module_must_agree_with_the_tensors(void **state)
 static void overrides_stand_above_the_configuration(void **state)
 {
     static const char *const sets[] = { "text_config.hidden_size=13" };
-    static const char *const family[] = { "model_type=llava_next", "vision_config.hidden_size=8" };
+    static const char *const family[] = { "model_type=llava_next", "vision_config.hidden_size=8", "hiden_size=8" };
+    bool read[CLF_COUNT(family)] = { false };
     clf_connector_options options = clf_connector_options_default();
     clf_test *t = *state;
     memory_source s;
@@ -231,8 +232,10 @@ static void overrides_stand_above_the_configuration(void **state)
                    "llava: text_config.hidden_size is 13; want 12, the rows of multi_modal_projector.linear_2.weight");
     options.sets = family;
     options.set_count = CLF_COUNT(family);
+    options.sets_read = read;
     clf_connector *c = memory_connector(t, &s, NULL, &options); /* without a configuration */
     assert_string_equal(clf_connector_describe(c).family, "llava_next");
+    assert_true(read[0] && read[1] && !read[2]);
     clf_connector_destroy(c);
 }
 
