@@ -144,7 +144,7 @@ kernel void clf_attention_ref(CLF_ATTENTION_ARGUMENTS)
 
 /* Biases of the item's keys, from key j on.  False when no item of the group sees any of its own.  Its barriers also
  * part one tile from the next. */
-static inline bool clf_attention_look(const clf_attention_row *r, uint j, local uint *sees, float *bias)
+CLF_INLINE bool clf_attention_look(const clf_attention_row *r, uint j, local uint *sees, float *bias)
 {
     uint seen = 0;
 
@@ -161,8 +161,8 @@ static inline bool clf_attention_look(const clf_attention_row *r, uint j, local 
 }
 
 /* Scores of the item's keys, `first` of the tile and every PER-th after it; -inf where a key is hidden. */
-static inline void clf_attention_score(local const float *asked, local const float *tile, uint first, uint D,
-                                       const float *bias, float *score)
+CLF_INLINE void clf_attention_score(local const float *asked, local const float *tile, uint first, uint D,
+                                    const float *bias, float *score)
 {
     for (uint n = 0; n < PAIR; n++)
         score[n] = 0.0f;
@@ -198,8 +198,7 @@ CLF_GROUP_OF(CLF_ATTENTION_WG) kernel void clf_attention_tile(CLF_ATTENTION_ARGU
         for (uint j0 = 0; j0 < K; j0 += KEYS) {
             const uint count = min((uint)KEYS, K - j0);
 
-            /* The same for all items.  A jump, not a count of 0: that gave wrong sums with pocl 3.1 (2026-11) and right
-             * ones with Intel's runtime. */
+            /* The same for all items. */
             if (!clf_attention_look(&r, j0 + first, sees, bias))
                 continue;
             CLF_ATTENTION_FILL(CLF_K, k, kr + j0 * kt, kt, count, D)

@@ -138,7 +138,7 @@ kernel void clf_budgets_share_simd(global const CLF_TYPE(CLF_X) *x, clf_rows X, 
 }
 
 /* The parts of all items together. */
-static ulong clf_budgets_total(local const ulong *part)
+CLF_INLINE ulong clf_budgets_total(local const ulong *part)
 {
     ulong sum = 0;
 

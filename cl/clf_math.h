@@ -254,8 +254,12 @@ static inline float clf_lanes_max(clf_fv v)
 /* For kernels with barriers: some drivers allow 32 or 256 items only, unless the kernel says what it needs. */
 #define CLF_GROUP_OF(items) __attribute__((reqd_work_group_size(items, 1, 1)))
 
+/* Of functions that take local memory.  pocl 3.1 gives a kernel's local arrays to each thread of its own, but leaves one
+ * for all threads where a function that it has not inlined by then names the array, 2026-11. */
+#define CLF_INLINE static inline __attribute__((always_inline))
+
 /* Sum over the items of a group, in pairs; all items call it and get the same bits.  part: CLF_NORM_WG floats. */
-static inline float clf_group_sum(local float *part, float v)
+CLF_INLINE float clf_group_sum(local float *part, float v)
 {
     const uint i = get_local_id(0);
 
@@ -272,7 +276,7 @@ static inline float clf_group_sum(local float *part, float v)
 }
 
 /* The largest over the items of a group, NaN left out; as clf_group_sum. */
-static inline float clf_group_max(local float *part, float v)
+CLF_INLINE float clf_group_max(local float *part, float v)
 {
     const uint i = get_local_id(0);
 

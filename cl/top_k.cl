@@ -175,7 +175,7 @@ kernel void clf_top_k_select_simd(global const uint *keys, ulong keys0, ulong R,
 }
 
 /* One digit, for item 0: agreed is the prefix, and how many are sought among the keys that have it. */
-static void clf_top_k_digit(local const uint *count, int shift, local uint *agreed)
+CLF_INLINE void clf_top_k_digit(local const uint *count, int shift, local uint *agreed)
 {
     uint digit = 255, need = agreed[1];
 

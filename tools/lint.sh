@@ -55,6 +55,7 @@ forbidden_words()
     rule 'src/' 'src/runtime/|src/gemm/clblast' "$(call 'cl[A-Z][A-Za-z0-9]*|CLBlast[A-Za-z0-9]*')" \
         'use the wrappers of src/runtime'
     rule 'cl/' - '(^|[^A-Za-z0-9_])(native|half)_[a-z0-9]+ *[(]' 'use the full-precision function'
+    rule 'cl/' - 'static [^;=]*[(,] *local ' 'CLF_INLINE: pocl 3.1 shares such memory between threads'
     rule 'cl/|src/' - 'cl-(fast-relaxed-math|unsafe-math-optimizations|finite-math-only|mad-enable)' \
         'published bounds exclude fast mathematics'
     rule 'src/|include/' 'src/runtime/|src/gemm/clblast' '# *include *[<"](CL/|clblast)' 'OpenCL stays in src/runtime'
