@@ -77,6 +77,7 @@ clf_vendor_folder()
     mkdir -p "$1"
     whole=$(mktemp "$1/new.XXXXXX")
     printf '%s\n' "$2" >"$whole"
+    chmod a+r "$whole"
     mv -f "$whole" "$1/only.icd"
     (cd "$1" && pwd)
 }

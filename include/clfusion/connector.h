@@ -24,8 +24,9 @@ typedef struct clf_connector_options {
                               * CLF_ALL_LAYERS: all, for clf_connector_cross_attention */
     const char *const *sets; /* "key.path=VALUE" overrides of configuration keys, as `clfusion run --set` */
     size_t set_count;
-    /* NULL, or set_count flags: sets_read[i] becomes true where the family reads the key of sets[i], and else stays as
-     * it was.  A key that is not read, perhaps misspelt, changes nothing. */
+    /* NULL, or set_count flags, false before the call: sets_read[i] becomes true when the key of sets[i] is read, in this
+     * call alone, also when it fails.  One that nothing reads changes nothing: it may be misspelt, or stand again later in
+     * the list.  Calls that run at once want flags of their own. */
     bool *sets_read;
 } clf_connector_options;
 

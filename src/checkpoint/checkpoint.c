@@ -176,8 +176,8 @@ static clf_status open_tensors(clf_checkpoint *c, const char *single, const char
     if (clf_file_there(index))
         return open_index(c, index, err);
     return CLF_FAIL(err, CLF_IO,
-                    "%s: folder has neither %s nor %s; want one of them, or the path of one .safetensors file (GGUF is "
-                    "unsupported in this version)",
+                    "%s: folder has neither %s nor %s; want one of them, or the path of one .safetensors file and its "
+                    "family (GGUF is unsupported in this version)",
                     c->folder, SINGLE_NAME, INDEX_NAME);
 }
 

@@ -180,17 +180,15 @@ static place find(const clf_config *c, const char *path)
         const override *o = &c->overrides[i];
         const char *rest = below(path, o->path);
 
-        if (rest != NULL) {
-            if (o->read != NULL)
-                *o->read = true;
-            p.from_override = true;
+        p.from_override = rest != NULL || below(o->path, path) != NULL;
+        if (!p.from_override)
+            continue;
+        p.implied = rest == NULL;
+        if (!p.implied)
             p.json = descend(o->value, rest, &p.node) ? o->value : NULL;
-            return p;
-        }
-        if (below(o->path, path) != NULL) {
-            p.from_override = p.implied = true;
-            return p;
-        }
+        if (o->read != NULL)
+            *o->read = true;
+        return p;
     }
     if (!descend(c->text, path, &p.node))
         p.json = NULL;

@@ -16,8 +16,8 @@ typedef struct clf_config clf_config;
 
 #define CLF_CONFIG_BYTES (16u << 20) /* of the text; objects and arrays nest to 64, values number 1,048,576 */
 
-/* Overrides "key.path=VALUE".  The caller's flags: read[i] becomes true when a getter has read items[i], or a part of it,
- * and else stays as it was, so that several configurations may share them. */
+/* Overrides "key.path=VALUE".  The caller's flags: read[i] becomes true when a getter has met items[i], at its path, below
+ * or above it, and else stays as it was, so that several configurations may share them. */
 typedef struct clf_config_sets {
     const char *const *items;
     size_t count;

@@ -51,7 +51,7 @@ typedef struct clf_cli_options {
     clf_dtype output_type; /* CLF_F32 or CLF_F16 */
     const char **sets;
     size_t set_count;
-    bool *sets_read; /* by sets: something has read it */
+    bool *sets_read; /* of each: something has read it */
     clf_cli_file *inputs;
     size_t input_count;
     clf_cli_file *outputs;
@@ -92,7 +92,7 @@ typedef struct clf_cli_command {
     const char *text;    /* the rest of --help */
     unsigned options;    /* CLF_OPTION_... */
     size_t most_arguments;
-    bool no_checkpoint;                         /* --family and --set are taken, as by others, and change nothing */
+    bool no_checkpoint;                         /* --family and --set are taken as by others, and not read: no notes */
     int (*run)(const clf_cli_options *options); /* returns the exit status */
 } clf_cli_command;
 

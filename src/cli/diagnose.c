@@ -209,7 +209,6 @@ static clf_status open_layer(diagnose_state *d, int32_t layer, bool *more, clf_e
     wanted.layer = layer;
     wanted.sets = o->sets;
     wanted.set_count = o->set_count;
-    wanted.sets_read = o->sets_read;
     const clf_status status = clf_connector_create_part(d->session.ctx, clf_checkpoint_source(d->checkpoint), text,
                                                         bytes, &wanted, d->session.ends, &d->session.connector, err);
     *more = status == CLF_OK;

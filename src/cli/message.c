@@ -73,7 +73,7 @@ void clf_cli_note_sets(const clf_cli_options *options)
 
         if (options->sets_read[i])
             continue;
-        (void)clf_format(line, sizeof line, "note: --set %s changed nothing; check the key, or leave it out",
+        (void)clf_format(line, sizeof line, "note: nothing here reads --set %s; check the key, or leave it out",
                          clf_text_quote(options->sets[i], strlen(options->sets[i])).text);
         print_line(line);
     }

@@ -130,7 +130,8 @@ static void paths_that_hold_no_checkpoint_are_refused(void **state)
     assert_int_equal(mkfifo(at(f, "fifo"), 0666), 0);
     refused(at(f, "fifo"), CLF_IO, "want a regular file"); /* and does not wait for a writer */
     new_folder(f, "empty");
-    refused(at(f, "empty"), CLF_IO, "folder has neither model.safetensors nor model.safetensors.index.json");
+    refused(at(f, "empty"), CLF_IO, "folder has neither model.safetensors nor model.safetensors.index.json; want one");
+    refused(at(f, "empty"), CLF_IO, "or the path of one .safetensors file and its family");
     new_folder(f, "odd");
     new_folder(f, "odd/model.safetensors");
     refused(at(f, "odd"), CLF_IO, "it is a folder (EISDIR)");

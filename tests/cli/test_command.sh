@@ -303,11 +303,13 @@ planning() {
     shows "its parameters" '"parameters": 2653440'
     accepts "lengths of a module" plan mlp_projection --set num_visual_tokens=10 --set text_seq_len=3
     shows "lengths add up" "[1, 13, 256]"
-    notes "a misspelt option of a module" "note: --set text_seq_length=3 changed nothing" plan mlp_projection \
+    accepts "an option that decides tensors" plan mlp_projection --set vision_dim=512
+    accepts "options that decide no tensor" plan top_k --set k=3 --set order=score
+    accepts "a key of a checkpoint" plan "$data/llava_basic" --set projector_hidden_act=relu
+    notes "a misspelt option of a module" "note: nothing here reads --set text_seq_length=3;" plan mlp_projection \
         --set num_visual_tokens=10 --set text_seq_length=3
-    notes "a misspelt key of a family" "note: --set patchsize=7 changed nothing" plan llava_next --size 480x640 \
+    notes "a misspelt key of a family" "note: nothing here reads --set patchsize=7;" plan llava_next --size 480x640 \
         --set patchsize=7
-    notes "a key that the gates do not need" "note: --set a=1 changed nothing" diagnose "$data/gated_cross_attention_stack_alpha" --set a=1
     refuses "plan nothing" 2 "no family" plan
     refuses "a family without a picture" 2 "want --size HxW" plan llava
     for size in 3 3x 0x4 4x0 x4 3x4x5 -3x4 3x99999999999; do
@@ -400,8 +402,16 @@ inspection() {
     cp "$data/llava_basic/model.safetensors" "$work/activation/"
     sed 's/"model_type": "llava",/&"projector_hidden_act": "foo",/' "$data/llava_basic/config.json" \
         >"$work/activation/config.json"
-    notes "a misspelt key" "note: --set projector_hiden_act=relu changed nothing" inspect "$data/llava_basic" \
+    notes "a misspelt key" "note: nothing here reads --set projector_hiden_act=relu;" inspect "$data/llava_basic" \
         --set projector_hiden_act=relu --set projector_hidden_act=relu
+    notes "a newline in a value" "note: nothing here reads --set a=b" inspect "$data/llava_basic" --set "a=b
+c"
+    refuses "a key that is not read beside another error" 1 "is missing" inspect "$data/llava_basic" --family vipllava --set a=1
+    accepts "help beside a key" inspect --set a=1 --help
+    accepts "a key that chooses the family" diagnose "$data/gated_cross_attention_stack_alpha" \
+        --set module=gated_cross_attention_stack
+    notes "a key that the gates do not need" "note: nothing here reads --set a=1;" diagnose \
+        "$data/gated_cross_attention_stack_alpha" --set a=1
     refuses "the same value in the file" 1 "choose another checkpoint" inspect "$work/activation"
     mkdir -p "$work/hostile"
     cp "$data/llava_basic/model.safetensors" "$work/hostile/"

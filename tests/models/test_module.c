@@ -416,7 +416,8 @@ static void weights_follow_from_the_seed(void **state)
 /* 8 TB of table: no machine has them. */
 static void zeros_take_no_memory(void **state)
 {
-    static const char *const sets[] = { "vocab_size=2000000000", "llm_dim=1024" };
+    static const char *const sets[] = { "vocab_size=2000000000", "llm_dim=1024", "llm_dimension=1024" };
+    bool read[CLF_COUNT(sets)] = { false };
     clf_module_desc desc = clf_module_desc_default();
     clf_context *ctx = without_device();
     clf_host_tensor t;
@@ -425,9 +426,11 @@ static void zeros_take_no_memory(void **state)
     desc.module = "llava_fusion";
     desc.sets = sets;
     desc.set_count = CLF_COUNT(sets);
+    desc.sets_read = read;
     clf_module_source *m = open_source(&desc);
     const clf_tensor_source *source = clf_module_source_tensors(m);
 
+    assert_true(read[0] && read[1] && !read[2]);
     assert_int_equal(source->find(source->self, "text_embed.weight", &t, NULL), CLF_OK);
     assert_true(t.data != NULL && t.dim[0] == 2000000000 && t.dim[1] == 1024);
     assert_true(value_at(source, "projector.mlp.2.bias", 1023) == 0.0F);
