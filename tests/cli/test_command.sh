@@ -402,6 +402,7 @@ inspection() {
     cp "$data/llava_basic/model.safetensors" "$work/activation/"
     sed 's/"model_type": "llava",/&"projector_hidden_act": "foo",/' "$data/llava_basic/config.json" \
         >"$work/activation/config.json"
+    refuses "the same value in the file" 1 "choose another checkpoint" inspect "$work/activation"
     notes "a misspelt key" "note: nothing here reads --set projector_hiden_act=relu;" inspect "$data/llava_basic" \
         --set projector_hiden_act=relu --set projector_hidden_act=relu
     notes "a newline in a value" "note: nothing here reads --set a=b" inspect "$data/llava_basic" --set "a=b
@@ -412,7 +413,6 @@ c"
         --set module=gated_cross_attention_stack
     notes "a key that the gates do not need" "note: nothing here reads --set a=1;" diagnose \
         "$data/gated_cross_attention_stack_alpha" --set a=1
-    refuses "the same value in the file" 1 "choose another checkpoint" inspect "$work/activation"
     mkdir -p "$work/hostile"
     cp "$data/llava_basic/model.safetensors" "$work/hostile/"
     printf '{"model_type": "a\\nb\\u001b[31m"}' >"$work/hostile/config.json"
